@@ -149,7 +149,7 @@ class Annotation:
 
     A model box that nobody touched has source `model` and is not accepted. A person who
     moves or relabels it makes it `human`, and its confidence goes; one who accepts it
-    leaves it as it was. Either way it then counts as a person's.
+    leaves it unchanged. Either way it then counts as a person's.
 
     attributes: properties of the object beyond its label; never changed in place.
     """
@@ -256,7 +256,7 @@ class ImageRecord:
         raise KeyError(annotation_id)
 
     def with_annotations(self, annotations: Iterable[Annotation]) -> "ImageRecord":
-        """Return the record with these annotations, everything else as it was."""
+        """Return the record with these annotations, everything else unchanged."""
         return replace(self, annotations=tuple(annotations))
 
 

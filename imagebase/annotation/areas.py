@@ -168,10 +168,10 @@ def checked_shape(shape: Shape, size: Size) -> Shape:
     points = (
         Point(*(round(float(edge), _DECIMALS) for edge in p)) for p in shape.points
     )
-    kept = Shape(shape.kind, tuple(points), width)
-    if not kept.bounds.normalised().clipped(size).area:
+    checked = Shape(shape.kind, tuple(points), width)
+    if not checked.bounds.normalised().clipped(size).area:
         raise EditError("Nothing of the shape lies on the image; draw it larger.")
-    return kept
+    return checked
 
 
 def can_be_kept(shape: Shape) -> bool:
@@ -192,15 +192,15 @@ def shape_json(shape: Shape) -> dict[str, Any]:
     return {"kind": shape.kind.value, "points": points, "width": float(shape.width)}
 
 
-def shape_of_json(kept: Mapping[str, Any]) -> Shape:
+def shape_of_json(state: Mapping[str, Any]) -> Shape:
     """Return the shape that `shape_json` has written.
 
     Raises:
         ValueError: it is none.
     """
     try:
-        kind, width = ShapeKind(kept["kind"]), float(kept["width"])
-        points = tuple(Point(float(x), float(y)) for x, y in kept["points"])
+        kind, width = ShapeKind(state["kind"]), float(state["width"])
+        points = tuple(Point(float(x), float(y)) for x, y in state["points"])
     except (KeyError, TypeError, OverflowError) as error:
         raise ValueError(f"it is no shape ({error})") from error
     if not _FEWEST_POINTS[kind] <= len(points) <= MAX_POINTS:

@@ -43,34 +43,34 @@ class Cleaned(NamedTuple):
     problems: tuple[str, ...]
 
 
-def clean_attributes(found: Mapping[str, object]) -> Cleaned:
+def clean_attributes(given: Mapping[str, object]) -> Cleaned:
     """Return what can be kept of attributes from a file or a form.
 
     Texts are cleaned; None and empty values are no attributes.
     """
-    kept: dict[str, AttributeValue] = {}
+    clean: dict[str, AttributeValue] = {}
     problems = []
-    for key, value in found.items():
+    for key, value in given.items():
         name = _cleaned(str(key)).replace("\n", " ")
         shown = repr(name[:_SHOWN_LETTERS])
         if isinstance(value, str):
             value = _cleaned(value)
         if value is None or value in ("", [], {}):
             continue
-        reason = _reason_against(name, value, kept)
+        reason = _reason_against(name, value, clean)
         if reason is not None:
             problems.append(f"its attribute {shown} {reason}, and is not kept")
         else:
             assert isinstance(value, bool | int | float | str)
-            kept[name] = value
-    return Cleaned(kept, tuple(problems))
+            clean[name] = value
+    return Cleaned(clean, tuple(problems))
 
 
 def _cleaned(text: str) -> str:
     return _UNKEPT.sub("", _LINE_ENDS.sub("\n", clean_text(text))).strip()
 
 
-def _reason_against(name: str, value: object, kept: Attributes) -> str | None:
+def _reason_against(name: str, value: object, clean: Attributes) -> str | None:
     """Return why an attribute cannot be added to those kept so far, or None."""
     if not name:
         return "has no name"
@@ -84,22 +84,25 @@ def _reason_against(name: str, value: object, kept: Attributes) -> str | None:
         return "is too large a number"
     if isinstance(value, float) and not math.isfinite(value):
         return "is not a number"
-    if name in kept:
+    if name in clean:
         return "is there twice"
-    if len(kept) >= MAX_ATTRIBUTES:
+    if len(clean) >= MAX_ATTRIBUTES:
         return f"comes after {MAX_ATTRIBUTES} others, which are the most"
     return None
 
 
-def check_attributes(kept: object) -> None:
+def check_attributes(attributes: object) -> None:
     """Check that attributes can be stored unchanged; None stands for none.
 
     Raises:
         ValueError: they cannot.
     """
-    if kept is None:
+    if attributes is None:
         return
-    if not isinstance(kept, dict) or clean_attributes(kept) != (kept, ()):
+    if not isinstance(attributes, dict) or clean_attributes(attributes) != (
+        attributes,
+        (),
+    ):
         raise ValueError("its attributes are invalid")
 
 
@@ -140,14 +143,14 @@ def read_value(name: str, value: object) -> object:
     """
     if name not in FLAGS:
         return value
-    found = _WORDS.get(str(value).strip().lower(), value)
-    return None if found is False else found
+    known = _WORDS.get(str(value).strip().lower(), value)
+    return None if known is False else known
 
 
 def read_text(name: str, text: str | None) -> object:
     """Return the value that a text stands for, in a file that has texts only."""
-    found = value_of((text or "").strip())
-    return read_value(name, found)
+    typed = value_of((text or "").strip())
+    return read_value(name, typed)
 
 
 def as_texts(attributes: Attributes) -> dict[str, str]:

@@ -4,7 +4,7 @@ import colorsys
 from typing import Final
 
 # Okabe and Ito's palette for the colour-blind (Color Universal Design, 2008), without
-# black, followed by lighter and darker neighbours; `label_colour` goes on from there.
+# black, followed by lighter and darker neighbours; `label_colour` continues from there.
 PALETTE: Final = (
     "#E69F00",
     "#56B4E9",

@@ -96,7 +96,7 @@ class Backup:
             progress: called with images done and all images; what it raises ends it.
 
         Raises:
-            ArchiveError: something in it is not as it was backed up, or cannot be.
+            ArchiveError: a file in it differs from what was backed up, or is damaged.
             LimitError: it holds more than allowed.
         """
         listed = {*self.manifest.files, MANIFEST}
@@ -144,7 +144,7 @@ class Backup:
             self._check_row(copied, count, line)
         path = table_path(copied.name)
         if digest.hexdigest() != self.manifest.files[path]:
-            raise damaged(self.file_name, f"{path} is not what was backed up")
+            raise damaged(self.file_name, f"{path} differs from what was backed up")
         if count != self.manifest.rows.get(copied.name):
             raise damaged(
                 self.file_name, f"{path} has {plural(count, 'row')}, not as many"
@@ -182,7 +182,7 @@ class Backup:
             and len(data) == self._checks.byte_counts[image_id]
         )
         if not is_same:
-            raise damaged(self.file_name, f"{path} is not what was backed up")
+            raise damaged(self.file_name, f"{path} differs from what was backed up")
         name, most = self._checks.file_names[image_id], self._limits.max_image_pixels
         try:
             size = read_header(data, file_name=name, max_pixels=most).size
@@ -254,8 +254,8 @@ def _delete(store: Store, scope: Scope) -> None:
     try:
         if store.version(scope) != _UNTOUCHED:
             raise StoreError(
-                "Somebody has worked in the half-restored dataset; it stays. Drop the "
-                "backup again for another one."
+                "Someone has worked in the half-restored dataset; it stays. Upload the "
+                "backup again for another copy."
             )
         store.delete_dataset(scope)
     except NotFoundError:

@@ -70,14 +70,14 @@ class RowChecks:
             "runs": self._run,
         }
 
-    def check(self, copied: CopiedTable, kept: object) -> None:
+    def check(self, copied: CopiedTable, fields: object) -> None:
         """Check a row.
 
         Raises:
             ValueError: a value in it is invalid.
             LimitError: the backup holds more than allowed.
         """
-        row = row_of(copied, kept)
+        row = row_of(copied, fields)
         is_of_image = copied.needs_image or row.get("image_id") is not None
         if is_of_image and copied.name not in ("images", "events"):
             _must(row["image_id"] in self.sizes, "its image is not in this backup")
@@ -200,9 +200,9 @@ class RowChecks:
             row["before"] is not None or row["after"] is not None,
             "it has neither before nor after",
         )
-        for kept in (row["before"], row["after"]):
-            if kept is not None:
-                _EVENTS[row["kind"]](kept)
+        for state in (row["before"], row["after"]):
+            if state is not None:
+                _EVENTS[row["kind"]](state)
 
     def _run(self, row: Row) -> None:
         _must(isinstance(row["parameters"], dict), "invalid parameters")
@@ -219,8 +219,8 @@ def _check_tags(tags: object) -> None:
     _must(all(isinstance(tag, str) for tag in tags), "a tag is not text")
 
 
-def _check_quality(kept: Mapping[str, Any] | None) -> None:
-    quality = checked_json(QUALITY, kept)
+def _check_quality(state: Mapping[str, Any] | None) -> None:
+    quality = checked_json(QUALITY, state)
     if quality is None:
         return
     measured = (quality.sharpness, quality.brightness, quality.contrast)
@@ -237,8 +237,8 @@ def _check_box(box: Box, label: str, confidence: float | None, position: int) ->
     _must(0 <= position <= _MAX_POSITION, "invalid position")
 
 
-def _check_placed(kept: Mapping[str, Any]) -> None:
-    placed = placed_from_json(kept)
+def _check_placed(state: Mapping[str, Any]) -> None:
+    placed = placed_from_json(state)
     annotation = placed.annotation
     texts = (
         annotation.annotation_id,
@@ -253,24 +253,24 @@ def _check_placed(kept: Mapping[str, Any]) -> None:
     )
     _must(annotation.changed_at.tzinfo is not None, "its time has no time zone")
     _check_box(annotation.box, annotation.label, annotation.confidence, placed.position)
-    check_attributes(kept.get("attributes"))
+    check_attributes(state.get("attributes"))
 
 
-def _check_marks(kept: object) -> None:
-    _must(kept is None or isinstance(kept, list), "invalid marks")
-    for shape in kept if isinstance(kept, list) else ():
+def _check_marks(marks: object) -> None:
+    _must(marks is None or isinstance(marks, list), "invalid marks")
+    for shape in marks if isinstance(marks, list) else ():
         shape_of_json(shape)
 
 
-def _check_review(kept: Mapping[str, Any]) -> None:
-    ReviewStatus(kept["status"])
-    _must(isinstance(kept["comment"], str), "invalid comment")
-    _check_marks(kept.get("marks"))
-    _check_tags(kept["tags"])
+def _check_review(review: Mapping[str, Any]) -> None:
+    ReviewStatus(review["status"])
+    _must(isinstance(review["comment"], str), "invalid comment")
+    _check_marks(review.get("marks"))
+    _check_tags(review["tags"])
 
 
-def _check_label_row(kept: Mapping[str, Any]) -> None:
-    row = LabelRow(**kept)
+def _check_label_row(state: Mapping[str, Any]) -> None:
+    row = LabelRow(**state)
     _must(type(row.position) is int and type(row.place) is int, "invalid position")
     _must(
         isinstance(row.name, str) and isinstance(row.is_hidden, bool), "invalid label"
@@ -281,8 +281,8 @@ def _check_label_row(kept: Mapping[str, Any]) -> None:
     )
 
 
-def _check_area(kept: Mapping[str, Any]) -> None:
-    area = area_of_json("", kept)
+def _check_area(state: Mapping[str, Any]) -> None:
+    area = area_of_json("", state)
     _must(area.image_id is None or isinstance(area.image_id, str), "invalid image id")
     _must(isinstance(area.who, str), "invalid author")
     _must(area.created_at.tzinfo is not None, "its time has no time zone")

@@ -112,7 +112,7 @@ def foreign(file_name: str) -> ArchiveError:
 
 
 def damaged(file_name: str, reason: str) -> ArchiveError:
-    """Return the error for a backup that is not as it was made."""
+    """Return the error for a damaged backup."""
     return ArchiveError(
         f"{file_name} is damaged ({reason}); nothing of it was restored. "
         "Fetch it again, or make another backup."

@@ -54,8 +54,10 @@ class AnnotatedImages:
 
     def without(self, refused: Mapping[str, Refusal]) -> "AnnotatedImages":
         """Return the same with some of the records refused."""
-        kept = tuple(r for r in self.records if r.file_name not in refused)
-        return replace(self, records=kept, refused=(*self.refused, *refused.values()))
+        readable = tuple(r for r in self.records if r.file_name not in refused)
+        return replace(
+            self, records=readable, refused=(*self.refused, *refused.values())
+        )
 
 
 def write_label_files(
@@ -107,7 +109,7 @@ class _ImageFiles:
         self.refused: dict[str, Refusal] = {}
 
     def bytes_of(self, name: str, *, readable: Container[str] | None = None) -> bytes:
-        """Return an image file as it is written beside its labels.
+        """Return the bytes of an image file for the output.
 
         Args:
             readable: suffixes that the format's programs read; None for all.

@@ -53,15 +53,15 @@ def fuse(inputs: Sequence[FusionInput], *, floor: float) -> Candidates:
     ]
     if not parts:
         return replace(Candidates.empty(), seen_by=np.zeros(0, np.int32))
-    found = Candidates(
+    fused = Candidates(
         np.concatenate([part.xyxy for part in parts]).astype(np.float32),
         np.concatenate([part.confidence for part in parts]).astype(np.float32),
         np.concatenate([part.class_id for part in parts]),
         np.concatenate([part.seen_by for part in parts]).astype(np.int32),
     )
-    kept = np.flatnonzero(found.confidence >= floor)
-    order = kept[np.argsort(-found.confidence[kept], kind="stable")]
-    return found.rows(order)
+    rows_above = np.flatnonzero(fused.confidence >= floor)
+    order = rows_above[np.argsort(-fused.confidence[rows_above], kind="stable")]
+    return fused.rows(order)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,20 +91,26 @@ class _Rows:
 def _rows(inputs: Sequence[FusionInput]) -> _Rows:
     suppressed = [_suppressed(source.found) for source in inputs]
     counts = [*map(len, suppressed)]
-    found = Candidates.joined(suppressed)
+    candidates = Candidates.joined(suppressed)
     return _Rows(
-        found.xyxy.astype(np.float64),
-        found.confidence.astype(np.float64),
-        found.class_id,
+        candidates.xyxy.astype(np.float64),
+        candidates.confidence.astype(np.float64),
+        candidates.class_id,
         np.repeat([source.edges for source in inputs], counts).astype(np.float64),
         np.repeat(np.arange(len(inputs)), counts).astype(np.int64),
         np.repeat([1 << source.voter for source in inputs], counts).astype(np.int64),
     )
 
 
-def _suppressed(found: Candidates) -> Candidates:
-    boxes, confidence, class_id = found.xyxy, found.confidence, found.class_id
-    return found.rows(nms_per_class(boxes, confidence, class_id, nms_threshold=OWN_NMS))
+def _suppressed(candidates: Candidates) -> Candidates:
+    boxes, confidence, class_id = (
+        candidates.xyxy,
+        candidates.confidence,
+        candidates.class_id,
+    )
+    return candidates.rows(
+        nms_per_class(boxes, confidence, class_id, nms_threshold=OWN_NMS)
+    )
 
 
 def _fuse_class(rows: _Rows, inputs: int) -> _Rows:

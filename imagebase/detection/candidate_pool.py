@@ -33,14 +33,14 @@ class CandidatePool:
     def of(cls, candidates: Mapping[str, Candidates]) -> "CandidatePool":
         """Return the pool of these images, in their order."""
         image = np.repeat(np.arange(len(candidates)), [*map(len, candidates.values())])
-        found = Candidates.joined(list(candidates.values()))
+        joined = Candidates.joined(list(candidates.values()))
         return cls(
             tuple(candidates),
             image,
-            found.xyxy,
-            found.confidence,
-            found.class_id,
-            found.seen_by,
+            joined.xyxy,
+            joined.confidence,
+            joined.class_id,
+            joined.seen_by,
         )
 
     def only(self, image_ids: Collection[str]) -> "CandidatePool":
@@ -115,9 +115,9 @@ class CandidatePool:
             self.image[rows] * len(least) + kind[self.class_id[rows]],
             nms_threshold=nms_threshold,
         )
-        kept = rows[stays]
-        order = np.lexsort((-self.confidence[kept], self.image[kept]))
-        return SelectedBoxes(self, kept[order])
+        selected = rows[stays]
+        order = np.lexsort((-self.confidence[selected], self.image[selected]))
+        return SelectedBoxes(self, selected[order])
 
     def class_counts(self, *, confidence_threshold: float) -> Sequence[int]:
         """Return how many candidates of each class have at least this confidence."""

@@ -108,11 +108,11 @@ class Detections(_BoxArrays):
         return tuple(self.class_names[class_id] for class_id in self.class_id)
 
 
-def mirrored_left_right(found: Candidates, *, width: float) -> Candidates:
+def mirrored_left_right(candidates: Candidates, *, width: float) -> Candidates:
     """Return candidates of a mirrored image of this width in the upright one."""
-    x_min, y_min, x_max, y_max = found.xyxy.T
+    x_min, y_min, x_max, y_max = candidates.xyxy.T
     xyxy = np.stack([width - x_max, y_min, width - x_min, y_max], axis=1)
-    return replace(found, xyxy=xyxy.astype(np.float32))
+    return replace(candidates, xyxy=xyxy.astype(np.float32))
 
 
 def pack(candidates: Candidates) -> bytes:
@@ -202,14 +202,14 @@ def select(
     keep = candidates.confidence >= least
     if class_ids is not None:
         keep &= np.isin(candidates.class_id, list(class_ids))
-    kept = np.flatnonzero(keep)
+    passing = np.flatnonzero(keep)
     chosen = nms_per_class(
-        candidates.xyxy[kept],
-        candidates.confidence[kept],
-        candidates.class_id[kept],
+        candidates.xyxy[passing],
+        candidates.confidence[passing],
+        candidates.class_id[passing],
         nms_threshold=nms_threshold,
     )
-    indices = kept[chosen[:max_detections]]
+    indices = passing[chosen[:max_detections]]
     return Detections(
         candidates.xyxy[indices],
         candidates.confidence[indices],

@@ -160,8 +160,8 @@ def run_mirrored(
     Arguments are those of `Detector.candidates`.
     """
     flipped = np.ascontiguousarray(rgb[:, ::-1])
-    found = detector.candidates(flipped, size=size, floor=floor)
-    return mirrored_left_right(found, width=size.width)
+    candidates = detector.candidates(flipped, size=size, floor=floor)
+    return mirrored_left_right(candidates, width=size.width)
 
 
 def load_single(

@@ -64,8 +64,8 @@ class EnsembleDetector:
         for place, (voter, classes) in enumerate(
             zip(self._detectors, self._class_of, strict=True)
         ):
-            found = voter.candidates(rgb, size=size, floor=floor)
-            common = replace(found, class_id=classes[found.class_id])
+            candidates = voter.candidates(rgb, size=size, floor=floor)
+            common = replace(candidates, class_id=classes[candidates.class_id])
             edges = 1.0 if place else _EDGES_OF_THE_FIRST
             found_by_model.append(FusionInput(common, edges=edges, voter=place))
         return fuse(found_by_model, floor=floor)

@@ -92,11 +92,11 @@ class ModelLibrary:
 
     def models(self) -> list[Model]:
         """Return the models by name; a folder that holds none is passed over."""
-        found = []
+        models = []
         for name in self.names():
             with contextlib.suppress(ImageBaseError, OSError):
-                found.append(self._model(name))
-        return found
+                models.append(self._model(name))
+        return models
 
     def names(self) -> list[str]:
         """Return the names of the models, in the order of the alphabet."""
@@ -212,8 +212,8 @@ class ModelLibrary:
                 "it, and delete it then."
             )
         # Out of sight first: a half-deleted model would be a broken one.
-        gone = path.rename(self.folder / f"{_DRAFT}{new_id()}")
-        shutil.rmtree(gone, ignore_errors=True)
+        hidden = path.rename(self.folder / f"{_DRAFT}{new_id()}")
+        shutil.rmtree(hidden, ignore_errors=True)
         _log.info("Model deleted: %s", name)
 
     def check_name(self, name: str, *, except_for: str = "") -> str:

@@ -60,16 +60,16 @@ def suggested(
     Each bears an id that is the same whenever the same is suggested. What another
     model's box shows already is left out.
     """
-    kept = keep_detections(record, detections, model_id=model_id)
+    merged = keep_detections(record, detections, model_id=model_id)
     before = {box.annotation_id for box in record.annotations}
     fresh = [
         _with_lasting_id(record, box)
-        for box in kept.annotations
+        for box in merged.annotations
         if box.annotation_id not in before
     ]
-    gone = {mark.annotation_id for mark in record.deleted}
+    deleted = {mark.annotation_id for mark in record.deleted}
     # One that a person moved away bears its id still.
-    fresh = [box for box in fresh if box.annotation_id not in before | gone]
+    fresh = [box for box in fresh if box.annotation_id not in before | deleted]
     if not fresh or not record.annotations:
         return tuple(fresh)
     there = pairwise_iou(_boxes(fresh), _boxes(record.annotations)) >= SAME_OBJECT_IOU
@@ -156,8 +156,8 @@ def _in_order(
     record: ImageRecord, stays: list[Annotation], layer: list[Annotation]
 ) -> tuple[Annotation, ...]:
     """Return existing boxes in their order, then new ones."""
-    kept = {id(box) for box in (*stays, *layer)}
-    before = [box for box in record.annotations if id(box) in kept]
+    wanted = {id(box) for box in (*stays, *layer)}
+    before = [box for box in record.annotations if id(box) in wanted]
     known = {id(box) for box in before}
     return (*before, *(box for box in layer if id(box) not in known))
 

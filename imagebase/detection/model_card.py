@@ -61,9 +61,11 @@ class ModelCard:
 
     def to_json(self) -> str:
         """Return the card as text; `from_json` gives it back."""
-        kept = asdict(self)
-        kept["added_at"] = self.added_at.isoformat() if self.added_at else None
-        return json.dumps({"version": _VERSION, **kept}, indent=2, ensure_ascii=False)
+        document = asdict(self)
+        document["added_at"] = self.added_at.isoformat() if self.added_at else None
+        return json.dumps(
+            {"version": _VERSION, **document}, indent=2, ensure_ascii=False
+        )
 
     @classmethod
     def from_json(cls, text: str) -> Self:
@@ -80,15 +82,15 @@ class ModelCard:
             ) from error
 
 
-def _fields(kept: dict[str, Any]) -> dict[str, Any]:
-    kept.pop("version")
-    added_at, score = kept["added_at"], kept.get("score")
+def _fields(document: dict[str, Any]) -> dict[str, Any]:
+    document.pop("version")
+    added_at, score = document["added_at"], document.get("score")
     return {
-        **kept,
+        **document,
         "added_at": datetime.fromisoformat(added_at) if added_at else None,
-        "input_size": Size(*kept["input_size"]),
-        "labels": tuple(kept["labels"]),
-        "former_names": tuple(kept["former_names"]),
+        "input_size": Size(*document["input_size"]),
+        "labels": tuple(document["labels"]),
+        "former_names": tuple(document["former_names"]),
         "score": Score(**score) if score else None,
     }
 

@@ -133,9 +133,9 @@ def model_in_folder(folder: Path) -> Model:
     name = folder.resolve().name
     graph, weights = folder / CFG, folder / WEIGHTS
     if not graph.is_file():
-        found = sorted(folder.glob("*.onnx"))
-        if len(found) == 1:
-            return model_in_file(found[0], name=name)
+        onnx_files = sorted(folder.glob("*.onnx"))
+        if len(onnx_files) == 1:
+            return model_in_file(onnx_files[0], name=name)
     missing = [name for name in (CFG, WEIGHTS, NAMES) if not (folder / name).is_file()]
     if missing:
         raise ModelLoadError(

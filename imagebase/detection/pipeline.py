@@ -156,7 +156,7 @@ class _DetectOne:
         try:
             loaded = self.load(source)
             with stopping_when(self.should_stop):
-                found = self.detector.candidates(
+                candidates = self.detector.candidates(
                     loaded.rgb,
                     size=loaded.size,
                     floor=self.floor,
@@ -167,4 +167,4 @@ class _DetectOne:
         except ImageBaseError as error:
             _log.info("Image skipped: %s", error)
             return BatchItem(source.name, None, None, error)
-        return BatchItem(source.name, loaded.size, found, None)
+        return BatchItem(source.name, loaded.size, candidates, None)

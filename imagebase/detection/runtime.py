@@ -177,8 +177,8 @@ class OpenCvRuntime:
         """Return the outputs for one input blob; waits for other threads."""
         with self._lock:
             self._net.setInput(blob)
-            found = self._net.forward(self._outputs)
-        return [np.array(output, dtype=np.float32) for output in found]
+            arrays = self._net.forward(self._outputs)
+        return [np.array(output, dtype=np.float32) for output in arrays]
 
 
 def _unloadable(runtime: str, error: Exception) -> ModelLoadError:

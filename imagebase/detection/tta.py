@@ -108,10 +108,10 @@ def _candidates_in_tiles(
     parts = []
     for tile in tiles_of(size, each.view.tiles):
         crop = _cut(rgb, tile, size)
-        found = each.detector.candidates(
+        candidates = each.detector.candidates(
             crop, size=Size(round(tile.width), round(tile.height)), floor=floor
         )
-        parts.append((tile, found))
+        parts.append((tile, candidates))
     return joined(parts, size)
 
 
@@ -143,12 +143,12 @@ def joined(parts: Sequence[tuple[Box, Candidates]], size: Size) -> Candidates:
 
     A box that a tile's inner edge cuts is left to the other views.
     """
-    kept = []
-    for tile, found in parts:
+    moved_parts = []
+    for tile, candidates in parts:
         edges = np.array([0, 0, round(tile.width), round(tile.height)], np.float64)
         is_inner = np.abs(np.array(tile) - np.array([0, 0, *size])) >= _EDGE_PX
-        is_cut = (np.abs(found.xyxy - edges) < _EDGE_PX)[:, is_inner]
+        is_cut = (np.abs(candidates.xyxy - edges) < _EDGE_PX)[:, is_inner]
         offset = np.array([tile.x_min, tile.y_min] * 2, np.float32)
-        moved = replace(found, xyxy=(found.xyxy + offset).astype(np.float32))
-        kept.append(moved.rows(np.flatnonzero(~is_cut.any(axis=1))))
-    return Candidates.joined(kept)
+        moved = replace(candidates, xyxy=(candidates.xyxy + offset).astype(np.float32))
+        moved_parts.append(moved.rows(np.flatnonzero(~is_cut.any(axis=1))))
+    return Candidates.joined(moved_parts)

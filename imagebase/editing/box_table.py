@@ -63,7 +63,7 @@ def apply_table_edits(
     after = dict(zip(ids, _rows(base, edits), strict=False))
     changed = {i: row for i, row in after.items() if row != before.get(i)}
     changed |= {i: None for i in before if i not in after}
-    kept = [
+    edited = [
         new
         for annotation in record.annotations
         if (new := _row_applied(annotation, before, changed, record.size, who))
@@ -84,8 +84,8 @@ def apply_table_edits(
         ):
             box = checked_box(_row_box(row), record.size)
             label = checked_label(row.label)
-            kept.append(Annotation(box, label, annotation_id, changed_by=who))
-    return with_edits(record, kept, deleted=deleted)
+            edited.append(Annotation(box, label, annotation_id, changed_by=who))
+    return with_edits(record, edited, deleted=deleted)
 
 
 def _rows(base: Sequence[Annotation], edits: TableEdits) -> list[TableRow | None]:

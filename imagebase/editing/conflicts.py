@@ -49,18 +49,18 @@ def differences(base: ImageRecord, version: ImageRecord) -> Differences:
     )
 
 
-def in_words(found: Differences) -> str:
+def in_words(changes: Differences) -> str:
     """Return differences as a person would say them: 1 box added, 2 changed."""
     counts = {
-        "added": len(found.added),
-        "changed": len(found.changed),
-        "deleted": len(found.deleted),
+        "added": len(changes.added),
+        "changed": len(changes.changed),
+        "deleted": len(changes.deleted),
     }
     parts = [f"{count} {verb}" for verb, count in counts.items() if count]
     if parts:
         first, _, rest = parts[0].partition(" ")
         parts[0] = f"{first} {'box' if first == '1' else 'boxes'} {rest}"
-    if found.has_new_review:
+    if changes.has_new_review:
         parts.append("state or tags changed")
     return ", ".join(parts) or "no difference"
 
@@ -80,24 +80,24 @@ def merged(conflict: Conflict) -> ImageRecord:
     """
     base, ours, theirs = conflict.base, conflict.ours, conflict.theirs
     mine, others = differences(base, ours), differences(base, theirs)
-    own, found = _by_id(ours), _by_id(base)
-    kept = [
-        _joined(own[box.annotation_id], box, found.get(box.annotation_id))
+    own, old = _by_id(ours), _by_id(base)
+    merged_boxes = [
+        _joined(own[box.annotation_id], box, old.get(box.annotation_id))
         if box.annotation_id in mine.added | mine.changed
         else box
         for box in theirs.annotations
     ]
-    present = {box.annotation_id for box in kept}
-    kept += [
+    present = {box.annotation_id for box in merged_boxes}
+    merged_boxes += [
         box
         for box in ours.annotations
         if box.annotation_id not in present
         and box.annotation_id in mine.added | mine.changed
     ]
-    restored = {box.annotation_id for box in kept}
+    restored = {box.annotation_id for box in merged_boxes}
     both = replace(
         theirs,
-        annotations=tuple(kept),
+        annotations=tuple(merged_boxes),
         deleted=tuple(
             mark for mark in theirs.deleted if mark.annotation_id not in restored
         ),
@@ -119,7 +119,7 @@ def _joined(
         for name, value in ours.attributes.items()
         if base.attributes.get(name) != value
     }
-    kept = {
+    shared = {
         name: value
         for name, value in theirs.attributes.items()
         if name in ours.attributes or name not in base.attributes
@@ -127,11 +127,11 @@ def _joined(
     is_moved = (ours.box, ours.label) != (base.box, base.label)
     is_theirs = (theirs.box, theirs.label) != (base.box, base.label)
     placed = theirs if is_theirs and not is_moved else ours
-    return replace(placed, attributes={**kept, **changed})
+    return replace(placed, attributes={**shared, **changed})
 
 
 def as_shown(record: ImageRecord, shown: Iterable[ShownBox]) -> ImageRecord:
-    """Return the record as it was when it had these boxes; the record, where it has.
+    """Return the record with these boxes; the record itself where it has them.
 
     Fields that only the record has, such as who made them, stay.
     """
@@ -180,20 +180,20 @@ def _says_more(base: ImageRecord, version: ImageRecord) -> bool:
 
 
 def _placed(
-    version: ImageRecord, found: Differences, *, besides: frozenset[str]
+    version: ImageRecord, changes: Differences, *, besides: frozenset[str]
 ) -> list[Annotation]:
     known = _by_id(version)
     return [
         known[annotation_id]
-        for annotation_id in (found.added | found.changed) - besides
+        for annotation_id in (changes.added | changes.changed) - besides
     ]
 
 
 def _merged_tags(conflict: Conflict) -> tuple[str, ...]:
     base, ours, theirs = conflict.base.tags, conflict.ours.tags, conflict.theirs.tags
     removed = set(base) - set(ours)
-    kept = [tag for tag in theirs if tag not in removed]
-    return tuple(dict.fromkeys([*kept, *(tag for tag in ours if tag not in base)]))
+    remaining = [tag for tag in theirs if tag not in removed]
+    return tuple(dict.fromkeys([*remaining, *(tag for tag in ours if tag not in base)]))
 
 
 def _by_id(record: ImageRecord) -> Mapping[str, Annotation]:

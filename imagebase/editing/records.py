@@ -63,17 +63,17 @@ def merge_drawing(
     """
     before = {box.annotation_id: box for box in shown}
     after = {box.annotation_id: box for box in drawn}
-    kept: list[Annotation] = []
+    edited: list[Annotation] = []
     deleted: list[Annotation] = []
     for annotation in record.annotations:
         now = after.get(annotation.annotation_id)
         if now is not None:
             last = before.get(annotation.annotation_id) or _as_shown(annotation)
-            kept.append(_redrawn(annotation, last, now, record.size, who))
+            edited.append(_redrawn(annotation, last, now, record.size, who))
         elif annotation.annotation_id in before:
             deleted.append(annotation)
         else:
-            kept.append(annotation)
+            edited.append(annotation)
     present = {annotation.annotation_id for annotation in record.annotations}
     known = {
         **(removed or {}),
@@ -90,8 +90,8 @@ def merge_drawing(
         if source is not None and base is None:
             back = replace(back, attributes=source.attributes)
         known[back.annotation_id] = back
-        kept.append(back)
-    return with_edits(record, kept, deleted=deleted)
+        edited.append(back)
+    return with_edits(record, edited, deleted=deleted)
 
 
 def is_faithful(record: ImageRecord, drawn: Iterable[ShownBox]) -> bool:
@@ -132,8 +132,8 @@ def _redrawn(
 def _moved_edges(own: Box, last: Box, now: Box) -> Box:
     """Return `own` with the edges that differ between `last` and `now`."""
     edges = [
-        kept if after == before else round(after, _DECIMALS)
-        for kept, before, after in zip(own, last, now, strict=True)
+        edge if after == before else round(after, _DECIMALS)
+        for edge, before, after in zip(own, last, now, strict=True)
     ]
     moved = Box(*edges)
     return own if moved == own else moved
@@ -194,9 +194,9 @@ def _is_from_model(annotation: Annotation) -> bool:
 
 def delete_annotations(record: ImageRecord, ids: Collection[str]) -> ImageRecord:
     """Return the record without these boxes; a model's leave a mark."""
-    kept = [box for box in record.annotations if box.annotation_id not in ids]
+    remaining = [box for box in record.annotations if box.annotation_id not in ids]
     deleted = [box for box in record.annotations if box.annotation_id in ids]
-    return with_edits(record, kept, deleted=deleted)
+    return with_edits(record, remaining, deleted=deleted)
 
 
 def relabel(

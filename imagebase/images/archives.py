@@ -82,8 +82,8 @@ def safe_name(file_name: str) -> str:
     """
     plain = _CONTROL_CHARACTERS.sub("", clean_text(file_name)).replace("\\", "/")
     parts = [_DRIVE.sub("", part) for part in plain.split("/")]
-    kept = [part.strip() for part in parts if part.strip() not in {"", ".", ".."}]
-    return "/".join(kept)[-_MAX_NAME_LENGTH:].lstrip("/") or "unnamed"
+    names = [part.strip() for part in parts if part.strip() not in {"", ".", ".."}]
+    return "/".join(names)[-_MAX_NAME_LENGTH:].lstrip("/") or "unnamed"
 
 
 def archive_members(

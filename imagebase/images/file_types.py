@@ -137,8 +137,8 @@ def pixels_claimed(image: Image.Image, data: bytes) -> int:
         across, down = (int(image.tag_v2.get(tag, 0)) for tag in _TILE_SIZE_TAGS)
         return max(most, across * down)
     if image.format == "JPEG2000":
-        for found in _JPEG2000_SIZE.finditer(data):
-            right, bottom, left, top = struct.unpack(">4I", found[1])
+        for match in _JPEG2000_SIZE.finditer(data):
+            right, bottom, left, top = struct.unpack(">4I", match[1])
             most = max(most, (right - left) * (bottom - top))
     return most
 

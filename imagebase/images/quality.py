@@ -144,4 +144,4 @@ def _warnings(
         "flat": contrast < MIN_CONTRAST,
         "tiny": min(size) < MIN_SIDE_PX,
     }
-    return tuple(name for name, found in findings.items() if found)
+    return tuple(name for name, applies in findings.items() if applies)

@@ -144,19 +144,19 @@ def resizing_json(resizing: Resizing) -> dict[str, Any]:
             return {"how": "longest_side", "pixels": pixels, "enlarges": enlarges}
 
 
-def resizing_from_json(kept: Mapping[str, Any]) -> Resizing:
+def resizing_from_json(state: Mapping[str, Any]) -> Resizing:
     """Return the choice that `resizing_json` wrote.
 
     Raises:
         ExportError: it is not one, or a side is out of bounds.
     """
     try:
-        if kept["how"] == "stretch":
-            return Stretch(Size(*kept["size"]))
-        if kept["how"] == "letterbox":
-            return Letterbox(Size(*kept["size"]), enlarges=bool(kept["enlarges"]))
-        if kept["how"] == "longest_side":
-            return LongestSide(kept["pixels"], enlarges=bool(kept["enlarges"]))
+        if state["how"] == "stretch":
+            return Stretch(Size(*state["size"]))
+        if state["how"] == "letterbox":
+            return Letterbox(Size(*state["size"]), enlarges=bool(state["enlarges"]))
+        if state["how"] == "longest_side":
+            return LongestSide(state["pixels"], enlarges=bool(state["enlarges"]))
     except (KeyError, TypeError) as error:
         raise ExportError(_DAMAGED) from error
     raise ExportError(_DAMAGED)

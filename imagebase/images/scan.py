@@ -143,12 +143,12 @@ def scan_source(
     """
     location = os.fspath(source)
     if "://" in location:
-        found = _scan_url(location, limits)
+        files = _scan_url(location, limits)
     else:
-        found = _scan_path(Path(location), limits)
+        files = _scan_path(Path(location), limits)
     passed_over = SkippedFiles() if passed_over is None else passed_over
-    inner = _without_exports({file.name: file.read for file in found}, passed_over)
-    for file in sorted(found, key=lambda file: file.name):
+    inner = _without_exports({file.name: file.read for file in files}, passed_over)
+    for file in sorted(files, key=lambda file: file.name):
         if file.name == _last_part(location):
             yield file
         elif inner.takes(file.name) or _is_hidden(file.name) or is_clutter(file.name):
@@ -183,13 +183,13 @@ def _without_exports(
 
     If all images are in exports, none is skipped.
     """
-    found = earlier_exports(reads, lambda name: reads[name]())
+    exports = earlier_exports(reads, lambda name: reads[name]())
     inner = SkippedFiles()
-    inner.exports = found
+    inner.exports = exports
     images = [name for name in reads if is_image_name(name)]
-    if found and all(map(inner.takes, images)):
+    if exports and all(map(inner.takes, images)):
         return SkippedFiles()
-    passed_over.exports += found
+    passed_over.exports += exports
     return inner
 
 

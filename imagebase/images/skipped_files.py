@@ -19,7 +19,7 @@ _BEGINNING_BYTES: Final = 8_192
 
 
 class SkippedFiles:
-    """What was passed over of a source.
+    """Files of a source that were passed over.
 
     files: names of files that are no images by their suffix. exports: folders that an
     earlier export or run of ours wrote, each with `/` at its end.
@@ -77,12 +77,12 @@ def earlier_exports(
         names: of files, `/` between the parts.
         read: returns a file's bytes, or its first thousands.
     """
-    found = []
+    exports = []
     for name in names:
         folder, _, last = name.rpartition("/")
         if folder and last == MANIFEST_FILE and _is_ours(name, read):
-            found.append(f"{folder}/")
-    return tuple(found)
+            exports.append(f"{folder}/")
+    return tuple(exports)
 
 
 def is_manifest(data: bytes) -> bool:

@@ -140,7 +140,9 @@ def _scans_excess(data: bytes, frame_pixels: int) -> str | None:
     # only where there are many.
     if data.count(bytes([0xFF, _SCAN])) <= most:
         return None
-    scans = sum(1 for one in jpeg_segments(data) if one.marker == _SCAN)
+    scans = sum(
+        1 for jpeg_segment in jpeg_segments(data) if jpeg_segment.marker == _SCAN
+    )
     return _too_many(scans, most, "scans")
 
 
@@ -182,16 +184,16 @@ def _ifds_excess(tiff: bytes) -> str | None:
         f"{order}{'Q' if is_big else 'L'}", tiff, 8 if is_big else 4
     )
     entries = list(_entries(tiff, at, order, is_big=is_big))
-    inner = [one.value for one in entries if one.tag in _INNER_IFDS]
+    inner = [entry.value for entry in entries if entry.tag in _INNER_IFDS]
     for place in inner[: len(_INNER_IFDS)]:
         entries += _entries(tiff, place, order, is_big=is_big)
-    for one in entries:
-        if one.tag in _STRIPS_AND_TILES and one.values > MAX_TIFF_PARTS:
+    for entry in entries:
+        if entry.tag in _STRIPS_AND_TILES and entry.values > MAX_TIFF_PARTS:
             return f"more than {MAX_TIFF_PARTS:,} strips or tiles"
-        if one.byte_count > one.values > MAX_TIFF_NUMBERS:
+        if entry.byte_count > entry.values > MAX_TIFF_NUMBERS:
             return f"more than {MAX_TIFF_NUMBERS:,} numbers in a tag"
     # Entries may mean the same bytes, and each is read by itself.
-    if sum(one.byte_count for one in entries) > len(tiff) + MAX_JUNK_BYTES:
+    if sum(entry.byte_count for entry in entries) > len(tiff) + MAX_JUNK_BYTES:
         return "more metadata than the file has bytes"
     return None
 

@@ -175,8 +175,10 @@ def accept_above(
             return record
         return _accepted(record, is_sure, scope.who)
 
-    found = store.acceptable_images(scope, labels=labels, min_confidence=min_confidence)
-    return _change(store, scope, found, accept, None, on_progress=on_progress)
+    image_ids = store.acceptable_images(
+        scope, labels=labels, min_confidence=min_confidence
+    )
+    return _change(store, scope, image_ids, accept, None, on_progress=on_progress)
 
 
 def _accepted(

@@ -85,8 +85,8 @@ def count_by_status(images: ImageTable) -> dict[ReviewStatus, int]:
 def count_by_label(boxes: BoxTable) -> dict[str, int]:
     """Return how many boxes each label has, the most frequent first, none without."""
     counts = np.bincount(boxes.label, minlength=len(boxes.labels))
-    found = {name: int(n) for name, n in zip(boxes.labels, counts, strict=True) if n}
-    return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
+    by_label = {name: int(n) for name, n in zip(boxes.labels, counts, strict=True) if n}
+    return dict(sorted(by_label.items(), key=lambda item: (-item[1], item[0])))
 
 
 def count_tags(images: ImageTable) -> dict[str, int]:
@@ -171,7 +171,7 @@ def duplicate_groups(images: ImageTable) -> list[list[str]]:
 
 def findings(boxes: BoxTable, images: ImageTable) -> dict[Finding, tuple[str, ...]]:
     """Return the images that each finding is about, in upload order, none without."""
-    found: dict[Finding, Iterable[str]] = {
+    ids_of: dict[Finding, Iterable[str]] = {
         Finding.TINY_BOX: images.ids_at(boxes.image[is_tiny(boxes, images)]),
         Finding.WHOLE_IMAGE_BOX: images.ids_at(
             boxes.image[is_whole_image(boxes, images)]
@@ -181,8 +181,8 @@ def findings(boxes: BoxTable, images: ImageTable) -> dict[Finding, tuple[str, ..
         ),
     }
     for warning, finding in _OF_WARNING.items():
-        found[finding] = _warned(images, warning)
-    return {name: ids for name, each in found.items() if (ids := tuple(each))}
+        ids_of[finding] = _warned(images, warning)
+    return {name: ids for name, each in ids_of.items() if (ids := tuple(each))}
 
 
 def _warned(images: ImageTable, warning: str) -> Sequence[str]:

@@ -144,7 +144,7 @@ def correction_of(
     """Return the correction of most boxes among these; None where there is none.
 
     Args:
-        done: boxes as they were, with their images and the labels they have now.
+        done: records before the correction, their boxes, and the labels these have now.
     """
     if not done:
         return None
@@ -223,12 +223,12 @@ def search(
         [_around(store, scope, example, max_pixels) for example in asked.examples]
     )
     alike = likeness(around, np.stack([looks[row.key] for row in seen]))
-    found = [
+    matches = [
         SimilarBox(row, _score(asked, row, float(value)))
         for row, value in zip(seen, alike, strict=True)
     ]
     return Search(
-        found=tuple(sorted(found, key=lambda match: -match.score)),
+        found=tuple(sorted(matches, key=lambda match: -match.score)),
         unread=len(likes) - len(seen),
         is_complete=len(likes) < MOST_LOOKED_AT,
     )
@@ -251,7 +251,7 @@ def _candidates(
     store: Store, scope: Scope, asked: Correction, *, anywhere: bool
 ) -> list[AnnotationRow]:
     place = None if anywhere else PLACE_TOLERANCE
-    found: dict[BoxKey, AnnotationRow] = {}
+    rows: dict[BoxKey, AnnotationRow] = {}
     for example in asked.examples:
         likes = store.boxes_like(
             scope,
@@ -259,8 +259,8 @@ def _candidates(
             besides=asked.image_ids,
             limit=MOST_LOOKED_AT,
         )
-        found |= {like.key: like for like in likes}
-    nearest = sorted(found.values(), key=lambda like: _distance(asked, like))
+        rows |= {like.key: like for like in likes}
+    nearest = sorted(rows.values(), key=lambda like: _distance(asked, like))
     return nearest[:MOST_LOOKED_AT]
 
 
@@ -293,13 +293,13 @@ def _all_looks(
 ) -> dict[BoxKey, FloatArray]:
     """Return the look of each box that can be read, kept or found out now."""
     packed = store.looks(scope, [like.key for like in likes])
-    kept = {
+    stored = {
         key: look
         for key, descriptor in packed.items()
         if (look := unpack(descriptor)) is not None
     }
-    missing = [row for row in likes if row.key not in kept]
-    done = len(kept)
+    missing = [row for row in likes if row.key not in stored]
+    done = len(stored)
     tell(done, len(likes))
 
     def look_on(on_image: Sequence[AnnotationRow]) -> dict[BoxKey, FloatArray]:
@@ -309,18 +309,18 @@ def _all_looks(
         for step in chunks(_by_image(missing), size=_IMAGES_IN_A_STEP):
             fresh = {
                 key: look
-                for found in pool.map(look_on, step)
-                for key, look in found.items()
+                for looks in pool.map(look_on, step)
+                for key, look in looks.items()
             }
             boxes = {row.key: row.annotation.box for on in step for row in on}
             store.keep_looks(
                 scope,
                 {key: KeptLook(boxes[key], pack(look)) for key, look in fresh.items()},
             )
-            kept |= fresh
+            stored |= fresh
             done += len(boxes)
             tell(done, len(likes))
-    return kept
+    return stored
 
 
 def _by_image(likes: Iterable[AnnotationRow]) -> Iterator[list[AnnotationRow]]:

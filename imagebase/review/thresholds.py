@@ -313,7 +313,7 @@ def changes_under(
         model_id: whose untouched boxes would be replaced.
     """
     known = set(selection.pool.image_ids)
-    found = []
+    changes = []
     for before in records:
         if before.image_id not in known:
             continue
@@ -327,10 +327,10 @@ def changes_under(
         was = {box.annotation_id for box in before.annotations}
         will_be = {box.annotation_id for box in after.annotations}
         if was != will_be:
-            found.append(
+            changes.append(
                 ImageChange(before, after, len(was - will_be), len(will_be - was))
             )
-    return found
+    return changes
 
 
 def by_model_label(

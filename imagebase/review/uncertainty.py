@@ -162,18 +162,18 @@ def judge(evidence: ImageEvidence) -> list[Doubt]:
     ]
 
 
-def add_missed(record: ImageRecord, found: MissedObject, *, who: str) -> ImageRecord:
+def add_missed(record: ImageRecord, missed: MissedObject, *, who: str) -> ImageRecord:
     """Return the record with an object that was missed, as a model box one accepted.
 
     Raises:
         EditError: nothing of it lies on the image.
     """
     added = Annotation(
-        box=checked_box(found.box, record.size),
-        label=found.label,
+        box=checked_box(missed.box, record.size),
+        label=missed.label,
         source=Source.MODEL,
-        confidence=found.confidence,
-        model_id=found.model_id,
+        confidence=missed.confidence,
+        model_id=missed.model_id,
     ).with_acceptance(who=who)
     return with_edits(record, [*record.annotations, added])
 
@@ -193,9 +193,9 @@ def _reasons(
             of_image[place].append(int(i))
     of_images = []
     for place, rows in of_image.items():
-        text, found = findings.tell(rows)
+        text, objects = findings.tell(rows)
         of_images.append(
-            (place, Reason(float(-np.expm1(remains[rows].sum())), text, found))
+            (place, Reason(float(-np.expm1(remains[rows].sum())), text, objects))
         )
     return of_images
 
@@ -220,14 +220,14 @@ def _missed(evidence: ImageEvidence) -> Boxes:
 
 def _telling_missed(evidence: ImageEvidence, missed: Boxes) -> _Findings:
     def tell(rows: Sequence[int]) -> tuple[str, tuple[MissedObject, ...]]:
-        found = tuple(_as_found(evidence, missed, row) for row in rows)
+        objects = tuple(_as_found(evidence, missed, row) for row in rows)
         size = evidence.images[int(missed.image[rows[0]])].size
         words = [
             f"{_article(box.label)} {box.label} {place_in_words(box.box, size)} "
             f"{percent(box.confidence)}"
-            for box in found
+            for box in objects
         ]
-        return f"possibly missed: {_listed(words)}", found
+        return f"possibly missed: {_listed(words)}", objects
 
     chance = np.full(len(missed), WEIGHTS[DoubtKind.MISSED])
     return _Findings(DoubtKind.MISSED, missed.image, chance, tell)
@@ -277,14 +277,14 @@ def _near(evidence: ImageEvidence, missed: Boxes) -> _Findings:
     boxes = evidence.boxes
     above = boxes.confidence - evidence.thresholds[boxes.label]
     # Boxes saved under a lower threshold than today's count all the more.
-    kept = boxes.only(boxes.is_untouched & (above < NEAR))
-    over = np.clip(kept.confidence - evidence.thresholds[kept.label], 0, None)
+    near = boxes.only(boxes.is_untouched & (above < NEAR))
+    over = np.clip(near.confidence - evidence.thresholds[near.label], 0, None)
     plain = evidence.plain
     gap = evidence.thresholds[plain.label] - plain.confidence
     below = plain.only((gap > 0) & (gap <= NEAR))
     below = below.only(~_is_covered(below, boxes, evidence.marks, missed))
     under = evidence.thresholds[below.label] - below.confidence
-    both = _concatenated(kept, below)
+    both = _concatenated(near, below)
     chance = np.concatenate(
         [
             WEIGHTS[DoubtKind.NEAR] * (1 - over / NEAR),
@@ -294,7 +294,7 @@ def _near(evidence: ImageEvidence, missed: Boxes) -> _Findings:
 
     def tell(rows: Sequence[int]) -> tuple[str, tuple[MissedObject, ...]]:
         words = [
-            _name(evidence, both, row) + (" (no box)" if row >= len(kept) else "")
+            _name(evidence, both, row) + (" (no box)" if row >= len(near) else "")
             for row in rows
         ]
         count = "1 object" if len(rows) == 1 else f"{len(rows)} objects"
@@ -376,21 +376,21 @@ def _is_shown(boxes: Boxes, shown: Boxes) -> NDArray[np.bool_]:
     return result
 
 
-def _is_covered(found: Boxes, boxes: Boxes, *others: Boxes) -> NDArray[np.bool_]:
+def _is_covered(objects: Boxes, boxes: Boxes, *others: Boxes) -> NDArray[np.bool_]:
     """Say of each found object whether it has a box already, or must not have one.
 
     A box covers it at IoU ≥ 0.5 whatever its label, and where it contains it with the
     same label, as when detections are kept; the others do with the same label alone.
     """
-    a, b = _pairs(found.image, boxes.image)
-    inner, outer = found.xyxy[a], boxes.xyxy[b]
+    a, b = _pairs(objects.image, boxes.image)
+    inner, outer = objects.xyxy[a], boxes.xyxy[b]
     area = box_area(inner)
     contained = (_shared(inner, outer) >= CONTAINED_SHARE * area) & (area > 0)
-    contained &= found.label[a] == boxes.label[b]
-    result = np.zeros(len(found), np.bool_)
+    contained &= objects.label[a] == boxes.label[b]
+    result = np.zeros(len(objects), np.bool_)
     result[a[(_iou(inner, outer) >= SAME_OBJECT_IOU) | contained]] = True
     for other in others:
-        result |= _is_shown(found, other)
+        result |= _is_shown(objects, other)
     return result
 
 

@@ -169,11 +169,11 @@ class Listing(StorePart):
         if order not in ORDERS:
             raise ValueError(f"no order {order!r}; there are {', '.join(ORDERS)}")
         places: AnySelect = select(annotations.c.image_key, annotations.c.position)
-        found = _filtered(places, scope, wanted, with_images=order in _IMAGE_ORDERS)
+        matching = _filtered(places, scope, wanted, with_images=order in _IMAGE_ORDERS)
         if order == _BY_LABEL:
-            found = found.join(labels_table, HAS_LABEL)
+            matching = matching.join(labels_table, HAS_LABEL)
         by = _order(order, is_walked=_is_frequent(wanted))
-        chosen = found.order_by(*by).offset(offset).limit(limit).subquery()
+        chosen = matching.order_by(*by).offset(offset).limit(limit).subquery()
         query = _rows_at(chosen, scope).order_by(*by)
         if order == _BY_LABEL:
             query = query.join(labels_table, HAS_LABEL)
@@ -347,11 +347,11 @@ def _conditions(
 
 
 def _has_attribute(name: str, value: str | None) -> ColumnElement[bool]:
-    found = MemberText(annotations.c.attributes, literal(name))
+    member = MemberText(annotations.c.attributes, literal(name))
     if value is None:
-        return found != "false"
+        return member != "false"
     # SQLite lowers no letters but those of ASCII.
-    return or_(found == value, func.lower(found) == value.lower())
+    return or_(member == value, func.lower(member) == value.lower())
 
 
 def _image_conditions(wanted: AnnotationFilter) -> Iterator[ColumnElement[bool]]:
@@ -364,11 +364,11 @@ def _image_conditions(wanted: AnnotationFilter) -> Iterator[ColumnElement[bool]]
 
 
 def _named(scope: Scope, text: str) -> AnySelect:
-    found: AnySelect = select(images.c.image_key).where(
+    query: AnySelect = select(images.c.image_key).where(
         images.c.dataset_id == scope.dataset_id,
         images.c.file_name.icontains(text, autoescape=True),
     )
-    return found
+    return query
 
 
 def _contains(scope: Scope, text: str) -> ColumnElement[bool]:

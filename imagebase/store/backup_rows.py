@@ -233,11 +233,11 @@ class DatasetCopy:
 
     def rows(self, copied: CopiedTable) -> Iterator[JsonObject]:
         """Yield a table's rows as JSON has them, a thousand in memory."""
-        found = self._connection.execute(
+        result = self._connection.execute(
             _rows_of(copied, self._scope),
             execution_options={"yield_per": _READ_AT_ONCE},
         )
-        for row in found.mappings():
+        for row in result.mappings():
             yield {name: value_json(value) for name, value in row.items()}
 
 
@@ -299,7 +299,7 @@ class Copies(StorePart):
             grow_version(connection, scope.dataset_id)
 
 
-def row_of(copied: CopiedTable, kept: object) -> dict[str, Any]:
+def row_of(copied: CopiedTable, fields: object) -> dict[str, Any]:
     """Return a row as the database takes it from what a copy has of it.
 
     A copy that an earlier version made lacks the columns added since; they are empty.
@@ -309,11 +309,11 @@ def row_of(copied: CopiedTable, kept: object) -> dict[str, Any]:
     """
     known = {column.name: column for column in copied.columns}
     added = {name for name, column in known.items() if column.nullable}
-    if not isinstance(kept, dict) or not copied.fields - added <= kept.keys():
+    if not isinstance(fields, dict) or not copied.fields - added <= fields.keys():
         raise ValueError("its fields are not those of the table")
-    if not kept.keys() <= copied.fields:
+    if not fields.keys() <= copied.fields:
         raise ValueError("its fields are not those of the table")
-    values = dict.fromkeys(added) | kept
+    values = dict.fromkeys(added) | fields
     row = {
         name: value_of_json(known[name], value)
         if name in known
@@ -331,14 +331,14 @@ def _with_present_status(row: dict[str, Any]) -> dict[str, Any]:
         return {**row, "status": ReviewStatus(row["status"]).value}
     if row.get("kind") == REVIEW:
         reviews = {name: row[name] for name in ("before", "after")}
-        return {**row, **{name: _review(kept) for name, kept in reviews.items()}}
+        return {**row, **{name: _review(review) for name, review in reviews.items()}}
     return row
 
 
-def _review(kept: Any) -> Any:  # noqa: ANN401
-    if isinstance(kept, dict) and isinstance(kept.get("status"), str):
-        return {**kept, "status": ReviewStatus(kept["status"]).value}
-    return kept
+def _review(review: Any) -> Any:  # noqa: ANN401
+    if isinstance(review, dict) and isinstance(review.get("status"), str):
+        return {**review, "status": ReviewStatus(review["status"]).value}
+    return review
 
 
 def _rows_of(copied: CopiedTable, scope: Scope) -> AnySelect:
@@ -407,12 +407,12 @@ def _put_key(
         )
         keys |= dict(connection.execute(query).all())
     for row in rows:
-        found = keys.get(row.pop(name))
-        if found is None:
+        row_key = keys.get(row.pop(name))
+        if row_key is None:
             raise StoreError(
                 "A row of this copy speaks of something that is not in it."
             )
-        row[key] = found
+        row[key] = row_key
 
 
 def _insert(

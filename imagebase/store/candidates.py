@@ -141,11 +141,11 @@ class CandidateStore(StorePart):
         with self._reading(scope) as connection:
             if image_ids is None:
                 return dict(connection.execute(query).all())
-            found: dict[str, bytes] = {}
+            blobs: dict[str, bytes] = {}
             for chunk in chunks(image_ids):
                 chosen = query.where(images.c.image_id.in_(chunk))
-                found |= dict(connection.execute(chosen).all())
-            return found
+                blobs |= dict(connection.execute(chosen).all())
+            return blobs
 
     def has_candidates(self, scope: Scope, key: CandidatesKey) -> set[str]:
         """Return the ids of the images whose candidates are kept."""

@@ -1,7 +1,7 @@
 """Transactions on SQLite or PostgreSQL, short ones, and errors in plain words.
 
-SQLite is used as it is safe for one machine: WAL, synchronous=FULL, foreign keys on,
-writers begin immediately and wait at most five seconds for one another.
+SQLite runs in a mode that is safe for one machine: WAL, synchronous=FULL, foreign keys
+on; writers begin immediately and wait at most five seconds for one another.
 """
 
 import hashlib

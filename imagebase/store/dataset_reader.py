@@ -16,7 +16,7 @@ _AT_ONCE = 200
 class Dataset:
     """A dataset of the app, opened for reading; close it, or use `with`.
 
-    `open_dataset` makes one. Each access reads what is stored at that moment.
+    `open_dataset` makes one. Each access reads the present state.
 
     name: as the app shows it. store, scope: for all else that the store offers.
     """

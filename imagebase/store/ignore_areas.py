@@ -159,7 +159,7 @@ class IgnoreAreas(StorePart):
         with self._reading(scope) as connection:
             if not stored_areas(connection, scope):
                 return {}
-            found: dict[str, ImageShapes] = {}
+            shapes_of: dict[str, ImageShapes] = {}
             for chunk in chunks(dict.fromkeys(image_ids)):
                 query = select(
                     images.c.image_key,
@@ -173,8 +173,10 @@ class IgnoreAreas(StorePart):
                 for row in rows:
                     if row.image_key in shapes:
                         size = Size(row.width, row.height)
-                        found[row.image_id] = ImageShapes(size, shapes[row.image_key])
-        return found
+                        shapes_of[row.image_id] = ImageShapes(
+                            size, shapes[row.image_key]
+                        )
+        return shapes_of
 
 
 def stored_areas(connection: Connection, scope: Scope) -> list[IgnoreArea]:
@@ -344,7 +346,7 @@ def area_json(area: IgnoreArea) -> JsonObject:
     }
 
 
-def area_of_json(area_id: str, kept: Mapping[str, Any]) -> IgnoreArea:
+def area_of_json(area_id: str, state: Mapping[str, Any]) -> IgnoreArea:
     """Return the area that an event kept.
 
     Raises:
@@ -352,9 +354,9 @@ def area_of_json(area_id: str, kept: Mapping[str, Any]) -> IgnoreArea:
     """
     return IgnoreArea(
         area_id,
-        kept["image_id"],
-        Size(*map(int, kept["size"])),
-        shape_of_json(kept["shape"]),
-        kept["who"],
-        datetime.fromisoformat(kept["created_at"]),
+        state["image_id"],
+        Size(*map(int, state["size"])),
+        shape_of_json(state["shape"]),
+        state["who"],
+        datetime.fromisoformat(state["created_at"]),
     )

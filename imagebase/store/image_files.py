@@ -190,7 +190,7 @@ def _reason(error: Exception) -> str:
 
 def _write_durably(path: Path, data: bytes) -> None:
     """Write a temporary file and rename it: a reader sees the whole file or none."""
-    made = _make_folders(path.parent)
+    folders = _make_folders(path.parent)
     temporary = path.with_name(f".{path.name}.{new_id()}")
     try:
         with temporary.open("wb") as file:
@@ -202,7 +202,7 @@ def _write_durably(path: Path, data: bytes) -> None:
         temporary.unlink(missing_ok=True)
         raise
     # The name is on disk once its folder is, and so on upwards for new folders.
-    for folder in (path.parent, *(created.parent for created in made)):
+    for folder in (path.parent, *(created.parent for created in folders)):
         _sync_folder(folder)
 
 

@@ -158,8 +158,8 @@ class ImageRows(StorePart):
         with self._reading(scope) as connection:
             if wanted.image_ids is not None:
                 keys: AnySelect = select(images.c.image_key)
-                found = _among(connection, keys, scope, wanted, wanted.image_ids)
-                return len(found)
+                rows = _among(connection, keys, scope, wanted, wanted.image_ids)
+                return len(rows)
             counting: AnySelect = select(func.count()).select_from(images)
             return connection.scalar(_filtered(counting, scope, wanted)) or 0
 
@@ -224,11 +224,11 @@ def _among(
     image_ids: Collection[str],
 ) -> Sequence[AnyRow]:
     """Return the rows of these images; there may be more than a statement takes."""
-    found: list[AnyRow] = []
+    rows: list[AnyRow] = []
     for chunk in chunks(dict.fromkeys(image_ids)):
         here = _filtered(query, scope, wanted).where(images.c.image_id.in_(chunk))
-        found += connection.execute(here).all()
-    return sorted(found, key=lambda row: int(row.image_key))
+        rows += connection.execute(here).all()
+    return sorted(rows, key=lambda row: int(row.image_key))
 
 
 def _filtered(query: AnySelect, scope: Scope, wanted: ImageFilter) -> AnySelect:
@@ -256,8 +256,8 @@ def _conditions(scope: Scope, wanted: ImageFilter) -> Iterator[ColumnElement[boo
 
 def _has_tag(tag: str) -> ColumnElement[bool]:
     # Not LIKE, which takes no notice of case on SQLite.
-    kept, sought = cast(images.c.tags, Text), json.dumps(clean_text(tag))
-    return func.replace(kept, sought, "") != kept
+    stored, sought = cast(images.c.tags, Text), json.dumps(clean_text(tag))
+    return func.replace(stored, sought, "") != stored
 
 
 def _is_work_of(scope: Scope, who: str) -> ColumnElement[bool]:
@@ -285,16 +285,16 @@ def _is_work_of(scope: Scope, who: str) -> ColumnElement[bool]:
 
 
 def _with_numbers(connection: Connection, rows: Sequence[AnyRow]) -> list[ImageRow]:
-    found = []
+    image_rows = []
     for chunk in chunks(rows):
         keys = [row.image_key for row in chunk]
         boxes = _label_counts(connection, keys)
         comment_counts = _open_comments(connection, keys)
-        found += [
+        image_rows += [
             _as_row(row, boxes.get(row.image_key), comment_counts.get(row.image_key, 0))
             for row in chunk
         ]
-    return found
+    return image_rows
 
 
 def _label_counts(
@@ -310,10 +310,10 @@ def _label_counts(
         .group_by(annotations.c.image_key, labels.c.name)
         .order_by(number.desc(), labels.c.name)
     )
-    found: dict[int, dict[str, int]] = {}
+    counts: dict[int, dict[str, int]] = {}
     for key, label, count in connection.execute(query):
-        found.setdefault(key, {})[label] = count
-    return found
+        counts.setdefault(key, {})[label] = count
+    return counts
 
 
 def _open_comments(

@@ -98,17 +98,17 @@ class Images(StorePart):
             ImageFileError: there is none, and the image's file cannot be read.
         """
         name = self._require_image(scope, image_id)
-        kept = self._files.thumbnail(scope.owner_id, image_id)
-        if kept is not None:
-            return kept
-        made = make(self._files.read(scope.owner_id, image_id, file_name=name))
-        self._files.write_thumbnail(scope.owner_id, image_id, made)
+        stored = self._files.thumbnail(scope.owner_id, image_id)
+        if stored is not None:
+            return stored
+        thumbnail = make(self._files.read(scope.owner_id, image_id, file_name=name))
+        self._files.write_thumbnail(scope.owner_id, image_id, thumbnail)
         try:
             self._require_image(scope, image_id)
         except NotFoundError:
             self._forget(scope.owner_id, image_id)
             raise
-        return made
+        return thumbnail
 
     def remove_images(
         self,

@@ -128,8 +128,8 @@ class Jobs(StorePart):
 
     def active_jobs(self, scope: Scope) -> list[JobInfo]:
         """Return the dataset's running and queued jobs, the newest first."""
-        found = self._infos(scope, _is_active())
-        return [job for job in found if job.state.is_active]
+        infos = self._infos(scope, _is_active())
+        return [job for job in infos if job.state.is_active]
 
     def _infos(
         self, scope: Scope, which: ColumnElement[bool], *, limit: int | None = None
@@ -345,10 +345,10 @@ def _row(
     )
     if to_change:
         query = query.with_for_update()
-    found = connection.execute(query).one_or_none()
-    if found is None:
+    row = connection.execute(query).one_or_none()
+    if row is None:
         raise NotFoundError(_GONE)
-    return found
+    return row
 
 
 def _set(connection: Connection, job_id: str, **values: object) -> None:

@@ -193,23 +193,23 @@ def placed_json(placed: Placed) -> JsonObject:
     }
 
 
-def placed_from_json(kept: Mapping[str, Any]) -> Placed:
+def placed_from_json(state: Mapping[str, Any]) -> Placed:
     """Return the annotation that an event kept."""
     return Placed(
         annotation=Annotation(
-            annotation_id=kept["annotation_id"],
-            box=Box(*kept["box"]),
-            label=kept["label"],
-            source=Source(kept["source"]),
-            confidence=kept["confidence"],
-            model_id=kept["model_id"],
-            accepted=kept["accepted"],
-            changed_by=kept["changed_by"],
-            changed_at=datetime.fromisoformat(kept["changed_at"]),
-            attributes=kept.get("attributes") or {},
+            annotation_id=state["annotation_id"],
+            box=Box(*state["box"]),
+            label=state["label"],
+            source=Source(state["source"]),
+            confidence=state["confidence"],
+            model_id=state["model_id"],
+            accepted=state["accepted"],
+            changed_by=state["changed_by"],
+            changed_at=datetime.fromisoformat(state["changed_at"]),
+            attributes=state.get("attributes") or {},
         ),
-        position=kept["position"],
-        is_deleted=kept["is_deleted"],
+        position=state["position"],
+        is_deleted=state["is_deleted"],
     )
 
 
@@ -222,14 +222,14 @@ def review_json(record: ImageRecord) -> JsonObject:
     }
 
 
-def checked_json(adapter: TypeAdapter[_Value], kept: object) -> _Value:
+def checked_json(adapter: TypeAdapter[_Value], value: object) -> _Value:
     """Return the value that JSON from elsewhere holds.
 
     Raises:
         ValueError: it holds none; says in one line where and why.
     """
     try:
-        return adapter.validate_python(kept)
+        return adapter.validate_python(value)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "value"

@@ -65,8 +65,8 @@ def schema_revision(connection: Connection) -> str | None:
     """Return the last migration that was run; None where there is none."""
     if not inspect(connection).has_table("alembic_version"):
         return None
-    found = connection.scalar(text("SELECT version_num FROM alembic_version"))
-    return None if found is None else str(found)
+    version = connection.scalar(text("SELECT version_num FROM alembic_version"))
+    return None if version is None else str(version)
 
 
 def _upgrade(connection: Connection) -> None:

@@ -29,18 +29,18 @@ def stored_images(
     connection: Connection, dataset_id: str, image_ids: Iterable[str]
 ) -> dict[str, StoredImage]:
     """Return those of these images that are in the dataset, by image id."""
-    found: dict[str, StoredImage] = {}
+    stored: dict[str, StoredImage] = {}
     for chunk in chunks(dict.fromkeys(image_ids)):
         rows = connection.execute(
             select(*RECORD_COLUMNS).where(
                 images.c.dataset_id == dataset_id, images.c.image_id.in_(chunk)
             )
         ).all()
-        found |= {
+        stored |= {
             image.record.image_id: image
             for image in _with_annotations(connection, dataset_id, rows)
         }
-    return found
+    return stored
 
 
 def _with_annotations(
@@ -83,14 +83,14 @@ def shapes_by_key(
         of_size = (area.width, area.height)
         holds_for = of_size if area.image_key is None else area.image_key
         shapes.setdefault(holds_for, []).append((place, shape_of_json(area.shape)))
-    found: dict[int, tuple[Shape, ...]] = {}
+    shapes_of: dict[int, tuple[Shape, ...]] = {}
     for row in rows if shapes else ():
         own = shapes.get(row.image_key, [])
         placed = [*own, *shapes.get((row.width, row.height), [])]
         if placed:
             in_order = sorted(placed, key=itemgetter(0))
-            found[row.image_key] = tuple(shape for _, shape in in_order)
-    return found
+            shapes_of[row.image_key] = tuple(shape for _, shape in in_order)
+    return shapes_of
 
 
 def _placed(connection: Connection, image_keys: list[int]) -> dict[int, list[Placed]]:
@@ -104,11 +104,11 @@ def _placed(connection: Connection, image_keys: list[int]) -> dict[int, list[Pla
         .where(annotations.c.image_key.in_(image_keys))
         .order_by(annotations.c.image_key, annotations.c.position)
     )
-    found: dict[int, list[Placed]] = {}
+    placed_on: dict[int, list[Placed]] = {}
     for row in rows:
         placed = Placed(as_annotation(row), row.position, row.is_deleted)
-        found.setdefault(row.image_key, []).append(placed)
-    return found
+        placed_on.setdefault(row.image_key, []).append(placed)
+    return placed_on
 
 
 class Records(StorePart):
@@ -140,8 +140,8 @@ class Records(StorePart):
             else:
                 rows = _chosen(connection, scope, statuses, image_ids)
                 rows = rows[offset : None if limit is None else offset + limit]
-            found = _with_annotations(connection, scope.dataset_id, rows)
-            return [image.record for image in found]
+            stored = _with_annotations(connection, scope.dataset_id, rows)
+            return [image.record for image in stored]
 
     def record(self, scope: Scope, image_id: str) -> ImageRecord:
         """Return one record.
@@ -150,10 +150,10 @@ class Records(StorePart):
             NotFoundError: the dataset has no such image.
         """
         with self._reading(scope) as connection:
-            found = stored_images(connection, scope.dataset_id, [image_id])
-        if not found:
+            stored = stored_images(connection, scope.dataset_id, [image_id])
+        if not stored:
             raise NotFoundError(GONE)
-        return found[image_id].record
+        return stored[image_id].record
 
     def image_ids(
         self, scope: Scope, *, statuses: Iterable[ReviewStatus] | None = None
@@ -175,8 +175,8 @@ class Records(StorePart):
             if image_id is not None and connection.scalar(chosen) is not None:
                 return image_id
             first = ids.order_by(images.c.image_key).limit(1)
-            found: str | None = connection.scalar(first)
-            return found
+            first_id: str | None = connection.scalar(first)
+            return first_id
 
 
 def _images_of(scope: Scope, statuses: Iterable[ReviewStatus] | None) -> AnySelect:

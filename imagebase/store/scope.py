@@ -45,13 +45,13 @@ def require_dataset(connection: Connection, scope: Scope) -> None:
     Raises:
         NotFoundError: there is none, or it is another owner's; the error is the same.
     """
-    found = connection.scalar(
+    dataset_id = connection.scalar(
         select(datasets.c.dataset_id).where(
             datasets.c.dataset_id == scope.dataset_id,
             datasets.c.owner_id == scope.owner_id,
         )
     )
-    if found is None:
+    if dataset_id is None:
         raise NotFoundError("This dataset no longer exists; choose another one.")
 
 

@@ -127,22 +127,22 @@ class Looks(StorePart):
     def looks(self, scope: Scope, keys: Collection[BoxKey]) -> dict[BoxKey, bytes]:
         """Return the kept looks of boxes that are still where they were then."""
         wanted = set(keys)
-        found: dict[BoxKey, bytes] = {}
+        descriptors: dict[BoxKey, bytes] = {}
         with self._reading(scope) as connection:
             for chunk in chunks(sorted({key.image_id for key in wanted})):
                 for row in connection.execute(_kept_looks(scope, chunk)):
                     key = BoxKey(row.image_id, row.annotation_id)
                     if key in wanted:
-                        found[key] = row.descriptor
-        return found
+                        descriptors[key] = row.descriptor
+        return descriptors
 
-    def keep_looks(self, scope: Scope, kept: Mapping[BoxKey, KeptLook]) -> None:
+    def keep_looks(self, scope: Scope, looks_of: Mapping[BoxKey, KeptLook]) -> None:
         """Save the descriptors of boxes in place of earlier ones.
 
         A box on an image that is not there any more is left out.
         """
         with self._writing(scope) as connection:
-            for chunk in chunks(kept.items()):
+            for chunk in chunks(looks_of.items()):
                 keys = image_keys(connection, scope, (key.image_id for key, _ in chunk))
                 rows = [
                     {

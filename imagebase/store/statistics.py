@@ -145,7 +145,7 @@ class Statistics(StorePart):
     def box_histories(self, scope: Scope) -> list[BoxHistory]:
         """Return the model boxes that people decided on, and the boxes they drew.
 
-        Each box is there once: what was undone is not.
+        Each box is there once; undone changes do not count.
         """
         with self._reading(scope) as connection:
             spans = _spans(scope)
@@ -153,7 +153,7 @@ class Statistics(StorePart):
                 (span.image_id, span.annotation_id): span
                 for span in connection.execute(select(spans))
             }
-            found = connection.execute(_found_rows(scope)).all()
+            model_rows = connection.execute(_found_rows(scope)).all()
             drawn = [
                 (row, span_of.get((row.image_id, row.annotation_id)))
                 for row in connection.execute(_drawn_rows(scope))
@@ -163,7 +163,7 @@ class Statistics(StorePart):
             deleted = connection.execute(_gone_rows(scope, spans)).all()
             names = former_names(connection, scope.dataset_id)
         histories = []
-        for row in found:
+        for row in model_rows:
             box = as_annotation(row)
             span = span_of.get((row.image_id, row.annotation_id))
             at = span.last_at if span else row.changed_at
@@ -186,12 +186,12 @@ class Statistics(StorePart):
         )
         of_boxes = _boxes_with_images().where(boxes_of(scope), is_approved)
         with self._reading(scope) as connection:
-            found: dict[str, list[Annotation]] = {
+            boxes: dict[str, list[Annotation]] = {
                 image_id: [] for image_id in connection.scalars(of_images)
             }
             for row in connection.execute(of_boxes):
-                found[row.image_id].append(as_annotation(row))
-        return found
+                boxes[row.image_id].append(as_annotation(row))
+        return boxes
 
     def finished_moments(self, scope: Scope) -> list[datetime]:
         """Return when `scope.who` changed each image last, bulk actions left out."""
@@ -332,13 +332,13 @@ def _drawn_rows(scope: Scope) -> AnySelect:
 
 
 def _befores(connection: Connection, event_ids: Iterable[int]) -> dict[int, JsonObject]:
-    found: dict[int, JsonObject] = {}
+    states: dict[int, JsonObject] = {}
     for chunk in chunks(event_ids):
         query = select(events.c.event_id, events.c.before).where(
             events.c.event_id.in_(chunk)
         )
-        found |= dict(connection.execute(query).all())
-    return found
+        states |= dict(connection.execute(query).all())
+    return states
 
 
 def _gone_rows(scope: Scope, spans: Subquery) -> AnySelect:
@@ -373,6 +373,6 @@ def _gone_rows(scope: Scope, spans: Subquery) -> AnySelect:
     )
 
 
-def _box_of_event(kept: JsonObject, names: Mapping[str, str]) -> Annotation:
-    box = placed_from_json(kept).annotation
+def _box_of_event(state: JsonObject, names: Mapping[str, str]) -> Annotation:
+    box = placed_from_json(state).annotation
     return replace(box, label=names.get(box.label, box.label))

@@ -1,6 +1,6 @@
 """The tables. Each reaches an owner; nothing in them is SQLite's alone.
 
-A change here needs a migration beside it: see migrations/versions.
+A change here needs a migration too, in migrations/versions.
 """
 
 from typing import Final

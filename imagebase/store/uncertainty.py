@@ -229,9 +229,9 @@ class Doubts(StorePart):
                         doubts.c.image_key > here.image_key,
                     ),
                 )
-                found = connection.scalar(others.where(later))
-                if found is not None:
-                    return str(found)
+                later_id = connection.scalar(others.where(later))
+                if later_id is not None:
+                    return str(later_id)
             first = connection.scalar(others)
         return None if first is None else str(first)
 
@@ -275,7 +275,7 @@ class Doubts(StorePart):
         self, scope: Scope, image_ids: Iterable[str]
     ) -> tuple[list[ImageColumns], list[BoxColumns]]:
         """Return images, and all their boxes and marks, image after image."""
-        found: list[ImageColumns] = []
+        of_images: list[ImageColumns] = []
         boxes: list[BoxColumns] = []
         with self._reading(scope) as connection:
             for chunk in chunks(image_ids):
@@ -288,9 +288,9 @@ class Doubts(StorePart):
                     .where(annotations.c.image_key.in_(keys))
                     .order_by(annotations.c.image_key, annotations.c.position)
                 )
-                found += here
+                of_images += here
                 boxes += [BoxColumns(*row) for row in connection.execute(query)]
-        return found, boxes
+        return of_images, boxes
 
 
 def _images_of(

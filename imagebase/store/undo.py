@@ -77,9 +77,9 @@ def _kind_of(difference: Difference) -> tuple[str, str, str]:
     return ("box", "boxes", verbs[was, now])
 
 
-def is_shown(kept: JsonObject | None) -> bool:
+def is_shown(state: JsonObject | None) -> bool:
     """Say whether an event kept a box that is on its image."""
-    return kept is not None and not kept["is_deleted"]
+    return state is not None and not state["is_deleted"]
 
 
 # Called with the number of images done, and of all.
@@ -350,12 +350,12 @@ def _net(
 
 
 def _named_now(
-    row: AnyRow, kept: JsonObject | None, names: PastNames
+    row: AnyRow, state: JsonObject | None, names: PastNames
 ) -> JsonObject | None:
     """Return what an event kept, its label under the name that it has now."""
-    if row.kind != ANNOTATION or kept is None:
-        return kept
-    return {**kept, "label": names.now(kept["label"], row.event_id)}
+    if row.kind != ANNOTATION or state is None:
+        return state
+    return {**state, "label": names.now(state["label"], row.event_id)}
 
 
 def _show_labels(
@@ -373,9 +373,9 @@ def _show_labels(
         if difference.kind == ANNOTATION and difference.after is not None
     ]
     names = dict.fromkeys(
-        kept["label"]
-        for kept in restored
-        if is_shown(kept) or kept["label"] not in known
+        state["label"]
+        for state in restored
+        if is_shown(state) or state["label"] not in known
     )
     append_with_boxes(connection, scope, names, change_key=change_key)
 

@@ -198,7 +198,7 @@ def test_attempt_that_somebody_has_worked_in_is_not_begun_again(
     store.add_labels(target, ["mine"])
     with Backup(tmp_path / "a.zip", LIMITS, file_name="a.zip") as backup:
         backup.check()
-        with pytest.raises(StoreError, match="Somebody has worked in"):
+        with pytest.raises(StoreError, match="Someone has worked in"):
             restore(store, target, backup)
     assert store.labels(target).names == ("mine",)
 

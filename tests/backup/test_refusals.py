@@ -109,7 +109,10 @@ FOREIGN = "b.zip is not a backup of ImageBase"
         (manifest(files=[]), "damaged (backup.json says too little)"),
         (lambda files: files.update({"more.txt": b"x"}), "more.txt is missing or too"),
         (lambda files: files.pop("tables/events.jsonl"), "events.jsonl is missing"),
-        (edited("labels", colour="#00ff00"), "labels.jsonl is not what was backed up"),
+        (
+            edited("labels", colour="#00ff00"),
+            "labels.jsonl differs from what was backed up",
+        ),
     ],
 )
 def test_what_is_not_as_it_was_made_is_refused(
@@ -180,7 +183,7 @@ BOX: dict[str, Any] = {
         ("images", {"image_id": "../../etc"}, "invalid id"),
         ("images", {"width": 0}, "invalid size"),
         ("images", {"width": 65}, "another size than it says"),
-        ("images", {"byte_count": 1}, "is not what was backed up"),
+        ("images", {"byte_count": 1}, "differs from what was backed up"),
         ("images", {"status": "gone"}, "'gone' is not a valid ReviewStatus"),
         ("images", {"tags": "night"}, "invalid tags"),
         ("images", {"quality": {"sharpness": 1}}, "brightness: Field required"),

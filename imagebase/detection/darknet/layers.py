@@ -60,7 +60,7 @@ class Route:
 class Shortcut:
     """Adds the sources to the layer before; of other sizes only the shared first.
 
-    What is shared is counted in memory, channel by channel and row by row, as in
+    Shared values are counted in memory, channel by channel and row by row, as in
     AlexeyAB's shortcut_multilayer_cpu.
 
     weights: how many floats it has in the .weights file, 0 for a plain sum, else one

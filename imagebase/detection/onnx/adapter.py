@@ -87,10 +87,10 @@ def relative_to(
 
 def class_ids(values: FloatBlob) -> NDArray[np.int32]:
     """Return class numbers that came as floats; -1 for other numbers."""
-    found = np.full(values.shape, -1, np.int32)
+    class_ids = np.full(values.shape, -1, np.int32)
     real = (values > -0.5) & (values < 1e6)
-    found[real] = np.rint(values[real])
-    return found
+    class_ids[real] = np.rint(values[real])
+    return class_ids
 
 
 def cells_of(net_size: Size, strides: Sequence[int]) -> int:
@@ -229,9 +229,9 @@ def one_class(
             "what should be its classes are no whole numbers; its outputs are of a "
             "layout that is not known"
         )
-    found = class_ids(class_id)
-    real = (confidence >= floor) & (found >= 0) & (found < MAX_CLASSES)
-    return relative_to(xyxy[real], confidence[real], found[real], net_size=net_size)
+    ids = class_ids(class_id)
+    real = (confidence >= floor) & (ids >= 0) & (ids < MAX_CLASSES)
+    return relative_to(xyxy[real], confidence[real], ids[real], net_size=net_size)
 
 
 def check_parts(xyxy: FloatBlob, confidence: FloatBlob, *, instead: str) -> None:

@@ -107,10 +107,10 @@ def possible_adapters(
     groups.sort(
         key=lambda group: -max((adapter.likelihood for adapter in group), default=0)
     )
-    found = [adapter for group in groups for adapter in group]
-    if not found:
+    adapters = [adapter for group in groups for adapter in group]
+    if not adapters:
         raise ModelLoadError(_unknown(model))
-    return found
+    return adapters
 
 
 def _fits(adapter: Adapter, labels: int | None) -> bool:
@@ -136,20 +136,20 @@ def adapter_for(
         ModelLoadError: no family knows it; the message has the outputs' shapes.
         AmbiguousModelError: more than one does, and none was chosen.
     """
-    found = possible_adapters(model, labels=labels, side=side)
+    adapters = possible_adapters(model, labels=labels, side=side)
     if family is not None:
-        known = [*found, *possible_adapters(model, side=side)]
+        known = [*adapters, *possible_adapters(model, side=side)]
         chosen = [adapter for adapter in known if adapter.family == family]
         if not chosen:
             raise ModelLoadError(
                 f"This ONNX model cannot be read as {family}; its outputs fit "
-                f"{', '.join(adapter.family for adapter in found)}."
+                f"{', '.join(adapter.family for adapter in adapters)}."
             )
         return chosen[0]
-    most = max(adapter.likelihood for adapter in found)
-    likely = [adapter for adapter in found if adapter.likelihood == most]
+    most = max(adapter.likelihood for adapter in adapters)
+    likely = [adapter for adapter in adapters if adapter.likelihood == most]
     if len(likely) > 1:
-        families = families_of(found)
+        families = families_of(adapters)
         raise AmbiguousModelError(
             "This ONNX model can be read in more than one way "
             f"({', '.join(families)}); name its labels, or say which it is.",

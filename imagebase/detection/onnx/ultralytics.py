@@ -64,7 +64,7 @@ def recognise(model: OnnxModel, net_size: Size, labels: int | None) -> list[Adap
     if answer is None or len(answer[1]) != 3 or answer[1][0] not in {1, -1}:
         return []
     name, (_, first, second) = answer
-    found = [
+    adapters = [
         *_with_objectness(first, second, labels, net_size),
         *_without_objectness(first, second, labels, net_size),
         *_at_the_end(model, first, second, labels, net_size),
@@ -78,7 +78,7 @@ def recognise(model: OnnxModel, net_size: Size, labels: int | None) -> list[Adap
     }
     return [
         Adapter(family, net_size, classes, (name,), *makers[family], True, likelihood)
-        for family, classes, likelihood in found
+        for family, classes, likelihood in adapters
     ]
 
 
@@ -102,18 +102,18 @@ def _with_objectness(
 def _without_objectness(
     first: int, second: int, labels: int | None, net_size: Size
 ) -> list[_Reading]:
-    found: list[_Reading] = []
+    readings: list[_Reading] = []
     for family, cells, sides in ((COLUMNS, second, first), (ROWS, first, second)):
         classes = sides - 4
         if not _is_classes(classes):
             continue
         if cells > 0 and strides_for(net_size, cells):
-            found.append((family, classes, Likelihood.FITS))
+            readings.append((family, classes, Likelihood.FITS))
         elif labels == classes:
             is_few = family == ROWS and 0 < cells <= _MOST_AT_THE_END
             likelihood = Likelihood.POSSIBLE if is_few else Likelihood.FITS
-            found.append((family, classes, likelihood))
-    return found
+            readings.append((family, classes, likelihood))
+    return readings
 
 
 def _at_the_end(
@@ -126,8 +126,8 @@ def _at_the_end(
     rtdetr = Likelihood.NAMED if is_rtdetr else Likelihood.POSSIBLE
     if columns in {_COLUMNS_AT_THE_END, -1}:
         nms = Likelihood.POSSIBLE if is_rtdetr else _ends_in_nms(model, columns)
-        found: list[_Reading] = [(END_TO_END, None, nms), (RTDETR, None, rtdetr)]
-        return sorted(found, key=lambda reading: -reading[2])
+        readings: list[_Reading] = [(END_TO_END, None, nms), (RTDETR, None, rtdetr)]
+        return sorted(readings, key=lambda reading: -reading[2])
     is_cells = rows > 0 and bool(strides_for(net_size, rows))
     is_named = is_rtdetr or labels == columns - 4
     if is_cells or not is_named or not _is_classes(columns - 4):

@@ -90,7 +90,7 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class Validation:
-    """What was found in an upload; draft is None where it cannot be used.
+    """Findings on an upload; draft is None where it cannot be used.
 
     families: the ways an ONNX model's outputs can be read, the likeliest first.
     asks_size: whether an ONNX model takes images of any size, so that one is chosen.

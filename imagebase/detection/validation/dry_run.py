@@ -80,10 +80,10 @@ def dry_run(
     seconds = []
     for _ in range(_RUNS):
         started = time.perf_counter()
-        found = _candidates(detector, loaded.rgb, image.name, size=loaded.size)
+        candidates = _candidates(detector, loaded.rgb, image.name, size=loaded.size)
         seconds.append(time.perf_counter() - started)
     return DryRun(
-        found,
+        candidates,
         loaded.size,
         1_000 * median(seconds),
         detector.input_size,
@@ -117,12 +117,12 @@ def _candidates(
 
 def boxes_of(tried: DryRun, labels: Sequence[str]) -> list[Annotation]:
     """Return what a dry run found under the usual thresholds, best first."""
-    found = select(
+    detections = select(
         tried.candidates,
         confidence_threshold=DEFAULT_CONFIDENCE,
         nms_threshold=DEFAULT_NMS_IOU,
     )
-    return as_annotations(found, model_labels=labels, model_id="trial")
+    return as_annotations(detections, model_labels=labels, model_id="trial")
 
 
 def finding_of(

@@ -88,10 +88,10 @@ def decoded_text(data: bytes) -> DecodedText | None:
     """Return a file as text; None where it is no text."""
     if len(data) > MAX_TEXT_BYTES:
         return None
-    found = _decoded(data)
-    if found is None:
+    decoded = _decoded(data)
+    if decoded is None:
         return None
-    text, oddities = found
+    text, oddities = decoded
     if "\r" in text:
         oddities = (*oddities, "has Windows line ends")
     return DecodedText(
@@ -201,24 +201,24 @@ class SortedUploads:
 
     def one(self, kind: ModelPart) -> Upload | None:
         """Return the file of a kind; None where there is none."""
-        found = self.parts.get(kind)
-        return found[0] if found else None
+        files = self.parts.get(kind)
+        return files[0] if files else None
 
 
 def sort_uploads(uploads: Iterable[tuple[str, bytes]], limits: Limits) -> SortedUploads:
     """Return dropped files by what they are; a zip's files are taken out of it."""
-    found = SortedUploads()
-    for upload in _own_parts(_unpacked(uploads, found, limits)):
-        _sort(upload, found)
-    _say_what_is_swapped(found)
-    for kind, files in found.parts.items():
+    result = SortedUploads()
+    for upload in _own_parts(_unpacked(uploads, result, limits)):
+        _sort(upload, result)
+    _say_what_is_swapped(result)
+    for kind, files in result.parts.items():
         if len(files) > 1:
             names = ", ".join(file.name for file in files)
-            found.findings.bad(
+            result.findings.bad(
                 f"There are {len(files)} {kind} files ({names}); drop one model at "
                 "a time."
             )
-    return found
+    return result
 
 
 def _own_parts(uploads: list[Upload]) -> list[Upload]:
@@ -230,7 +230,7 @@ def _own_parts(uploads: list[Upload]) -> list[Upload]:
 
 
 def _unpacked(
-    uploads: Iterable[tuple[str, bytes]], found: SortedUploads, limits: Limits
+    uploads: Iterable[tuple[str, bytes]], result: SortedUploads, limits: Limits
 ) -> list[Upload]:
     files: list[Upload] = []
     for given, data in uploads:
@@ -238,24 +238,24 @@ def _unpacked(
         if is_clutter(name):
             continue
         if len(data) > limits.max_model_bytes:
-            found.findings.bad(
+            result.findings.bad(
                 f"{name} has {len(data) / 1e6:.0f} MB; a model may have "
                 f"{limits.max_model_bytes / 1e6:.0f} MB here."
             )
         elif is_archive_name(name) and data.startswith(_ZIP) and not _is_torch(data):
-            files += _members(name, data, found, limits)
+            files += _members(name, data, result, limits)
         else:
             files.append(Upload(name, data))
     return files
 
 
 def _members(
-    name: str, data: bytes, found: SortedUploads, limits: Limits
+    name: str, data: bytes, result: SortedUploads, limits: Limits
 ) -> list[Upload]:
     try:
         members = archive_members(data, file_name=name, limits=limits)
         if len(members) > _MOST_FILES:
-            found.findings.bad(
+            result.findings.bad(
                 f"{name} holds {plural(len(members), 'file')}; zip the "
                 "model's own only."
             )
@@ -266,7 +266,7 @@ def _members(
             if not _is_no_part(member.name)
         ]
     except ImageBaseError as error:
-        found.findings.bad(str(error))
+        result.findings.bad(str(error))
         return []
 
 
@@ -274,25 +274,25 @@ def _is_no_part(name: str) -> bool:
     return PurePosixPath(name).suffix.lower() in {".jpg", ".jpeg", ".png", ".md"}
 
 
-def _sort(upload: Upload, found: SortedUploads) -> None:
+def _sort(upload: Upload, result: SortedUploads) -> None:
     fault = fault_of(upload)
     if fault is not None:
-        found.findings.bad(fault)
+        result.findings.bad(fault)
         return
     kind, path = kind_of(upload), PurePosixPath(upload.name.lower())
     if kind is ModelPart.NAMES and path.stem in _TELLING:
         text = decoded_text(upload.data)
         if not upload.name.lower().startswith("readme") and text is not None:
-            found.licence = text.text.strip()
+            result.licence = text.text.strip()
     elif kind is ModelPart.NAMES and path.suffix == ".data":
-        found.findings.good(f"{upload.name} is for training and is not needed here.")
+        result.findings.good(f"{upload.name} is for training and is not needed here.")
     elif kind is None:
-        found.findings.bad(
+        result.findings.bad(
             f"{upload.name} is no part of a model that is known: drop a Darknet "
             "cfg, its weights and its names, or an ONNX file."
         )
     else:
-        found.add(kind, upload)
+        result.add(kind, upload)
 
 
 def fault_of(upload: Upload) -> str | None:
@@ -322,7 +322,7 @@ def fault_of(upload: Upload) -> str | None:
     if head.startswith(_ZIP):
         return (
             f"{name} is a zip saved under another name; name it .zip, or unpack it and "
-            "drop what is in it."
+            "upload its files."
         )
     if packed:
         return f"{name} is packed with {packed}; unpack it and upload its files."
@@ -372,12 +372,12 @@ def _has_weights_header(data: bytes) -> bool:
     return len(data) >= 16 and all(number < _MOST_HEADER_NUMBER for number in numbers)
 
 
-def _say_what_is_swapped(found: SortedUploads) -> None:
-    for kind, files in found.parts.items():
+def _say_what_is_swapped(result: SortedUploads) -> None:
+    for kind, files in result.parts.items():
         for upload in files:
             meant = _BY_SUFFIX.get(PurePosixPath(upload.name).suffix.lower())
             if meant not in {None, str(kind)}:
-                found.findings.warning(
+                result.findings.warning(
                     f"{upload.name} holds the {kind}: the files are swapped, and "
                     "each is read by its content."
                 )

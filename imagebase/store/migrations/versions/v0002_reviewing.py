@@ -106,7 +106,7 @@ def _create_comments() -> None:
 
 
 def _keep_rejections_as_comments() -> None:
-    """What a reviewer said before comments had a table of their own stays in force."""
+    """Comments of a rejection from before they had a table of their own stay."""
     op.execute(
         "INSERT INTO comments "
         "(comment_id, dataset_id, image_key, text, who, created_at, made_in) "
