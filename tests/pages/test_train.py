@@ -20,7 +20,16 @@ from imagebase.training.run_folder import Progress, write_json, write_line
 from imagebase.training.run_settings import TrainingSettings
 from imagebase.training.session import Plan
 from imagebase.ui import services
-from tests.app_fixtures import NewTab, Tab, records, store, the_scope, undrawn
+from tests.app_fixtures import (
+    Configure,
+    NewTab,
+    Tab,
+    records,
+    started,
+    store,
+    the_scope,
+    undrawn,
+)
 from tests.training.shapes import HEIGHT, WIDTH, picture
 from tests.training.waiting import until_it_learns
 
@@ -266,3 +275,15 @@ def test_without_pytorch_the_page_says_how_to_get_it(
         f"{get}\n{install} --torch-backend={services}" for services in ("cpu", "auto")
     ]
     assert "train.start" not in [button.key for button in shapes.app.button]
+
+
+def test_demo_without_pytorch_offers_no_training_and_no_command(
+    configure: Configure, new_tab: NewTab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    configure(MODE="demo")
+    visitor = started(new_tab)
+    visitor.open("train")
+    assert "This demo does not train models." in visitor.words()
+    assert not visitor.app.code
+    assert "train.start" not in [button.key for button in visitor.app.button]

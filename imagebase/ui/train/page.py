@@ -10,7 +10,7 @@ import streamlit as st
 from imagebase.annotation import utc_now
 from imagebase.jobs.exports import BUNDLE_KIND, bundle_request
 from imagebase.jobs.training import KEPT_SECONDS, KIND, work_folder
-from imagebase.settings import PROJECT_ROOT
+from imagebase.settings import PROJECT_ROOT, Mode
 from imagebase.store import JobInfo, JobState, Scope
 from imagebase.training.checks import FOR_CPU, FOR_GPU, has_torch
 from imagebase.training.run_folder import CLOSING, Log, Progress, read_log, time_left
@@ -279,6 +279,12 @@ def show() -> None:
 
 
 def _how_to_install() -> None:
+    if services.mode() is Mode.DEMO:
+        st.info(
+            "This demo does not train models. **Train elsewhere** has what you need to "
+            "train on your own computer or in a notebook."
+        )
+        return
     st.info(
         "Training needs PyTorch, which is not installed on this server. Install it and "
         "restart the app:"
