@@ -22,6 +22,13 @@ def listed(parts: Sequence[str]) -> str:
     return f"{', '.join(parts[:-1])} and {parts[-1]}"
 
 
+def ordinal(number: int) -> str:
+    """Return a place in a row: 1st, 2nd, 3rd, 11th."""
+    endings = {1: "st", 2: "nd", 3: "rd"}
+    is_teen = number % 100 in (11, 12, 13)
+    return f"{number:,}{'th' if is_teen else endings.get(number % 10, 'th')}"
+
+
 def and_more(first: str, count: int) -> str:
     """Return the first of so many things, and how many more there are."""
     return f"{first} and {count - 1:,} more" if count > 1 else first

@@ -5,19 +5,24 @@ that dies is noticed by all others. Workers know nothing of Streamlit.
 """
 
 import logging
+import math
 import os
 import socket
 import sys
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from typing import Final
 
 from imagebase.annotation import new_id
-from imagebase.errors import ImageBaseError, StoreError
+from imagebase.disk_space import check_room
+from imagebase.errors import ImageBaseError, LimitError, StoreError
+from imagebase.settings import Limits
 from imagebase.store import JobInfo, JobState, Scope, Store
 from imagebase.store.column_types import JsonObject
 from imagebase.store.jobs import LEASE, ClaimedJob
+from imagebase.wording import plural
 
 WORKERS: Final = 3
 # Long jobs leave one thread to short ones.
@@ -30,7 +35,38 @@ REPORT_SECONDS: Final = 0.5
 
 _UNEXPECTED: Final = "The job failed with an unexpected error. See the log for details."
 
+_USED_UP: Final = (
+    "Your jobs have used the computing time that this server gives each visitor within "
+    "an hour. Try again later; completed work is kept."
+)
+
 _log: Final = logging.getLogger(__name__)
+
+
+_HOUR: Final = 3600.0
+
+
+class RunTime:
+    """How long each owner's jobs ran within the last hour, in this process."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._runs: defaultdict[str, list[tuple[float, float]]] = defaultdict(list)
+
+    def add(self, owner_id: str, started: float, ended: float) -> None:
+        """Note a job that ran from one moment to another of the monotonic clock."""
+        with self._lock:
+            self._runs[owner_id].append((started, ended))
+
+    def seconds(self, owner_id: str) -> float:
+        """Return the seconds of an owner's jobs within the last hour."""
+        since = time.monotonic() - _HOUR
+        with self._lock:
+            recent = [run for run in self._runs[owner_id] if run[1] > since]
+            self._runs[owner_id] = recent
+            if not recent:
+                del self._runs[owner_id]
+        return sum(ended - max(started, since) for started, ended in recent)
 
 
 class JobCancelledError(Exception):
@@ -40,8 +76,16 @@ class JobCancelledError(Exception):
 class JobContext:
     """The job of a handler: scope, parameters, cancellation and progress."""
 
-    def __init__(self, store: Store, job: ClaimedJob, closing: threading.Event) -> None:
+    def __init__(
+        self,
+        store: Store,
+        job: ClaimedJob,
+        closing: threading.Event,
+        *,
+        most_seconds: float = math.inf,
+    ) -> None:
         self.store = store
+        self._ends_at = time.monotonic() + most_seconds
         self.scope: Scope = job.scope
         self.parameters: JsonObject = job.parameters
         self.job_id = job.job_id
@@ -55,8 +99,14 @@ class JobContext:
 
     @property
     def cancelled(self) -> bool:
-        """Say whether to stop; ask between steps, it is cheap."""
+        """Say whether to stop; ask between steps, it is cheap.
+
+        Raises:
+            LimitError: the visitor's share of computing is used up.
+        """
         now = time.monotonic()
+        if now > self._ends_at and not self._complete:
+            raise LimitError(_USED_UP)
         if self._closing.is_set():
             self._stopped = True
         elif not self._stopped and now - self._asked_at >= REPORT_SECONDS:
@@ -108,12 +158,20 @@ class JobRunner:
 
     handlers: one function for each kind of job. It returns the job's result, or returns
     early if `context.cancelled`; it must be safe to run again over its earlier work.
+    limits: of the disk, and of each owner's runs.
     """
 
     def __init__(
-        self, store: Store, handlers: Mapping[str, Handler], *, workers: int = WORKERS
+        self,
+        store: Store,
+        handlers: Mapping[str, Handler],
+        *,
+        workers: int = WORKERS,
+        limits: Limits | None = None,
     ) -> None:
         self.store = store
+        self._limits = limits or Limits()
+        self._run_time = RunTime()
         self._handlers = dict(handlers)
         self._slots = workers
         self._worker = f"{socket.gethostname()}:{os.getpid()}:{new_id()}"
@@ -129,10 +187,12 @@ class JobRunner:
 
         Raises:
             JobError: the dataset has a job of this kind that has not ended.
+            LimitError: the disk is full, or the owner runs too much.
             KeyError: there is no handler for this kind.
         """
         if kind not in self._handlers:
             raise KeyError(kind)
+        self._check_limits(scope)
         job_id = self.store.submit_job(scope, kind, parameters)
         self._start_worker()
         return job_id
@@ -152,9 +212,30 @@ class JobRunner:
         Raises:
             NotFoundError: the dataset has no such job.
             JobError: it is done or active, or another of its kind is active.
+            LimitError: the disk is full, or the owner runs too much.
         """
+        self._check_limits(scope)
         self.store.resume_job(scope, job_id)
         self._start_worker()
+
+    def _check_limits(self, scope: Scope) -> None:
+        check_room(self._limits)
+        most = self._limits.max_runs_at_once
+        if self.store.active_runs(scope.owner_id) >= most:
+            raise LimitError(
+                f"{plural(most, 'job')} of yours are running or waiting, the most that "
+                "this server takes. Wait for one to end, or cancel it."
+            )
+        if self._seconds_left(scope.owner_id) <= 0:
+            raise LimitError(_USED_UP)
+
+    def _seconds_left(self, owner_id: str) -> float:
+        used = self._run_time.seconds(owner_id)
+        return self._limits.max_run_seconds_per_hour - used
+
+    def place_in_line(self, scope: Scope, job_id: str) -> int:
+        """Return a queued job's place, 1 for the next; 0 where it is not queued."""
+        return self.store.place_in_line(scope, job_id, long_kinds=LONG_RUNNING)
 
     def jobs(self, scope: Scope) -> list[JobInfo]:
         """Return the dataset's jobs, the newest first."""
@@ -228,7 +309,9 @@ class JobRunner:
 
     def _claim(self) -> ClaimedJob | None:
         try:
-            return self.store.claim_job(self._worker, self._startable_kinds())
+            return self.store.claim_job(
+                self._worker, self._startable_kinds(), long_kinds=LONG_RUNNING
+            )
         except StoreError:
             _log.exception("Could not query for jobs")
             return None
@@ -245,7 +328,10 @@ class JobRunner:
         ]
 
     def _run(self, job: ClaimedJob) -> None:
-        context = JobContext(self.store, job, self._closing)
+        owner_id = job.scope.owner_id
+        context = JobContext(
+            self.store, job, self._closing, most_seconds=self._seconds_left(owner_id)
+        )
         state, result, error = JobState.FAILED, None, None
         started = time.monotonic()
         about = {"job": job.job_id, "kind": job.kind}
@@ -260,6 +346,7 @@ class JobRunner:
                 "Unexpected error in job %s (%s)", job.job_id, job.kind, extra=about
             )
             error = _UNEXPECTED
+        self._run_time.add(owner_id, started, time.monotonic())
         _log_end(job, state, error, time.monotonic() - started)
         try:
             context.flush()

@@ -9,7 +9,10 @@ from typing import Any, Final
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    Select,
     and_,
+    case,
+    func,
     insert,
     or_,
     select,
@@ -197,17 +200,19 @@ class Jobs(StorePart):
                 finished_at=None,
             )
 
-    def claim_job(self, worker: str, kinds: Collection[str]) -> ClaimedJob | None:
-        """Take the oldest queued job of these kinds, of whatever owner, or None.
+    def claim_job(
+        self, worker: str, kinds: Collection[str], *, long_kinds: Collection[str] = ()
+    ) -> ClaimedJob | None:
+        """Take the first queued job of these kinds, of whatever owner, or None.
 
-        No two workers get the same one. This and what follows serve the workers, who
-        work for every owner; the job says in which scope.
+        First are the owners with the fewest running jobs, then short kinds before
+        `long_kinds`, then the oldest. No two workers get the same one. This and what
+        follows serve the workers, who work for every owner; the job says in which
+        scope.
         """
         query = (
-            select(jobs, datasets.c.owner_id)
-            .join(datasets, datasets.c.dataset_id == jobs.c.dataset_id)
-            .where(jobs.c.state == JobState.QUEUED.value, jobs.c.kind.in_(kinds))
-            .order_by(jobs.c.created_at, jobs.c.job_id)
+            _queued(long_kinds)
+            .where(jobs.c.kind.in_(kinds))
             .limit(1)
             .with_for_update(of=jobs)
         )
@@ -219,6 +224,26 @@ class Jobs(StorePart):
             _set(connection, row.job_id, **_claimed(worker, claim_id))
         scope = Scope(row.owner_id, row.dataset_id, row.who)
         return ClaimedJob(row.job_id, claim_id, row.kind, row.parameters, scope)
+
+    def place_in_line(
+        self, scope: Scope, job_id: str, *, long_kinds: Collection[str] = ()
+    ) -> int:
+        """Return a queued job's place, 1 for the next; 0 where it is not queued."""
+        query = _queued(long_kinds).with_only_columns(jobs.c.job_id)
+        with self._reading(scope) as connection:
+            waiting = list(connection.scalars(query))
+        return waiting.index(job_id) + 1 if job_id in waiting else 0
+
+    def active_runs(self, owner_id: str) -> int:
+        """Return how many jobs of an owner are running or queued."""
+        query = (
+            select(func.count())
+            .select_from(jobs)
+            .join(datasets, datasets.c.dataset_id == jobs.c.dataset_id)
+            .where(datasets.c.owner_id == owner_id, _is_active())
+        )
+        with self._database.read() as connection:
+            return connection.scalar(query) or 0
 
     def has_queued_jobs(self, kinds: Collection[str]) -> bool:
         """Say whether a worker for these kinds would find something to do."""
@@ -306,6 +331,29 @@ class Jobs(StorePart):
         """Mark the running jobs of these workers interrupted."""
         with self._database.write() as connection:
             _interrupt(connection, jobs.c.worker.in_(workers))
+
+
+def _queued(long_kinds: Collection[str]) -> Select[Any]:
+    """Return the queued jobs with their owners, in the order they are taken."""
+    theirs, running = datasets.alias("theirs"), jobs.alias("running")
+    running_now = (
+        select(func.count())
+        .select_from(running)
+        .join(theirs, theirs.c.dataset_id == running.c.dataset_id)
+        .where(
+            running.c.state == JobState.RUNNING.value,
+            theirs.c.owner_id == datasets.c.owner_id,
+        )
+        .correlate(datasets)
+        .scalar_subquery()
+    )
+    is_long = case((jobs.c.kind.in_(long_kinds), 1), else_=0)
+    return (
+        select(jobs, datasets.c.owner_id)
+        .join(datasets, datasets.c.dataset_id == jobs.c.dataset_id)
+        .where(jobs.c.state == JobState.QUEUED.value)
+        .order_by(running_now, is_long, jobs.c.created_at, jobs.c.job_id)
+    )
 
 
 def _claimed(worker: str, claim_id: str) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import streamlit as st
 
 from imagebase.store import JobInfo, JobState
 from imagebase.ui import services, state, widgets
+from imagebase.wording import ordinal
 
 POLL_SECONDS: Final = 0.5
 _NAMES: Final = {
@@ -108,7 +109,7 @@ def _running(job_id: str) -> None:
         state.run_page_again()
         return
     left, right = st.columns([5, 1], vertical_alignment="center")
-    left.progress(_share(job), text=progress_text(job))
+    left.progress(_share(job), text=_waiting(job) or progress_text(job))
     right.button(
         "Cancel",
         key=f"jobs.cancel.{job_id}",
@@ -134,7 +135,15 @@ def _strip() -> None:
         state.run_page_again()
     for job in active:
         name = _NAMES.get(job.kind, job.kind)
-        st.progress(_share(job), text=f"{name} · {_in_short(job)}")
+        st.progress(_share(job), text=f"{name} · {_waiting(job) or _in_short(job)}")
+
+
+def _waiting(job: JobInfo) -> str:
+    """Return a job's place in line; empty where it is running or about to."""
+    if job.state is not JobState.QUEUED:
+        return ""
+    place = services.runner().place_in_line(state.scope(), job.job_id)
+    return f"{ordinal(place)} in line" if place else ""
 
 
 def _in_short(job: JobInfo) -> str:

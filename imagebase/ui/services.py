@@ -104,7 +104,9 @@ def _open_now(current: Settings) -> _Opened:
         daemon=True,
     )
     sweeper.start()
-    return _Opened(opened, JobRunner(opened, HANDLERS), sweeper, closing)
+    return _Opened(
+        opened, JobRunner(opened, HANDLERS, limits=limits()), sweeper, closing
+    )
 
 
 def _keep_sweeping(swept: Store, closing: threading.Event) -> None:

@@ -13,9 +13,16 @@ from pathlib import Path
 
 import pytest
 
-from imagebase.errors import ImageReadError, JobError
-from imagebase.jobs.runner import WORKERS, Handler, JobContext, JobRunner, runner
-from imagebase.settings import Settings
+from imagebase.errors import ImageReadError, JobError, LimitError
+from imagebase.jobs.runner import (
+    WORKERS,
+    Handler,
+    JobContext,
+    JobRunner,
+    RunTime,
+    runner,
+)
+from imagebase.settings import Limits, Settings
 from imagebase.store import JobInfo, JobState, Scope, Store, open_store
 from tests.store.fixtures import scope_of, sqlite_settings
 
@@ -62,6 +69,55 @@ def test_job_runs_and_keeps_its_result(
     assert (job.done, job.total, job.message) == (3, 3, "image 3")
     assert job.started_at is not None
     assert job.finished_at is not None
+
+
+def test_owner_runs_so_many_jobs_at_once(store: Store, scope: Scope) -> None:
+    wait = threading.Event()
+    jobs = JobRunner(
+        store,
+        {"one": lambda context: {"ended": wait.wait(10)}, "two": lambda context: None},
+        limits=Limits(max_runs_at_once=1, min_free_bytes=0),
+    )
+    first = jobs.submit(scope, "one", {})
+    with pytest.raises(LimitError, match="1 job of yours"):
+        jobs.submit(scope, "two", {})
+    wait.set()
+    wait_for(store, scope, first)
+    wait_for(store, scope, jobs.submit(scope, "two", {}))
+    jobs.close()
+
+
+def test_owner_uses_so_much_time_an_hour(store: Store, scope: Scope) -> None:
+    def work(context: JobContext) -> None:
+        while not context.cancelled:
+            time.sleep(0.01)
+
+    limits = Limits(max_run_seconds_per_hour=1, min_free_bytes=0)
+    jobs = JobRunner(store, {"work": work}, limits=limits)
+    job = wait_for(store, scope, jobs.submit(scope, "work", {}))
+    assert job.state is JobState.FAILED
+    assert "computing time" in (job.error or "")
+    with pytest.raises(LimitError, match="computing time"):
+        jobs.resume(scope, job.job_id)
+    other = scope_of(store, "other", who="bob")
+    jobs.cancel(other, jobs.submit(other, "work", {}))
+    jobs.close()
+
+
+def test_nothing_runs_on_a_full_disk(store: Store, scope: Scope) -> None:
+    jobs = JobRunner(
+        store, {"work": lambda context: None}, limits=Limits(min_free_bytes=10**18)
+    )
+    with pytest.raises(LimitError, match="disk is nearly full"):
+        jobs.submit(scope, "work", {})
+
+
+def test_time_of_an_hour_ago_does_not_count() -> None:
+    used, now = RunTime(), time.monotonic()
+    used.add("ann", now - 7000, now - 3500)
+    assert 99 < used.seconds("ann") <= 100
+    used.add("bob", now - 9000, now - 3700)
+    assert used.seconds("bob") == 0
 
 
 def test_report_that_a_busy_database_does_not_take_is_made_later(

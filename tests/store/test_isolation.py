@@ -149,12 +149,15 @@ QUERIES: Final[dict[str, Query]] = {
     "active_jobs": lambda store, scope, i, j: store.active_jobs(scope),
     "job": lambda store, scope, i, j: store.job(scope, j),
     "cancel_job": lambda store, scope, i, j: store.cancel_job(scope, j),
+    "place_in_line": lambda store, scope, i, j: store.place_in_line(scope, j),
     "resume_job": lambda store, scope, i, j: store.resume_job(scope, j),
 }
 
 # These name an owner, or serve the workers and the sweeper, who see no dataset's rows.
 WITHOUT_SCOPE: Final = {
     "ensure_owner",
+    "has_owner",
+    "active_runs",
     "touch",
     "expired_owners",
     "delete_owner",

@@ -50,6 +50,52 @@ def test_jobs_are_claimed_oldest_first_by_kind(store: Store, scope: Scope) -> No
     assert not store.has_queued_jobs(KINDS)
 
 
+def _queue(store: Store, owner_id: str, *kinds: str) -> list[str]:
+    """Queue jobs of an owner, each on a dataset of its own."""
+    return [
+        store.submit_job(scope_of(store, owner_id, who="ann", name=kind), kind, {})
+        for kind in kinds
+    ]
+
+
+def _claims(store: Store, count: int) -> list[str]:
+    claims = [
+        store.claim_job("host:1:a", KINDS, long_kinds=["annotate"])
+        for _ in range(count)
+    ]
+    return [claim.job_id for claim in claims if claim is not None]
+
+
+def test_owners_take_turns(store: Store) -> None:
+    anns = _queue(store, "ann", "export", "annotate")
+    (bobs,) = _queue(store, "bob", "export")
+    assert _claims(store, 3) == [anns[0], bobs, anns[1]]
+
+
+def test_short_kinds_go_first(store: Store) -> None:
+    long, short = _queue(store, "ann", "annotate", "export")
+    assert _claims(store, 2) == [short, long]
+
+
+def test_place_in_line_is_the_order_of_the_claims(store: Store) -> None:
+    anns = _queue(store, "ann", "annotate", "export")
+    scope = scope_of(store, "bob", who="bob", name="Mine")
+    mine = store.submit_job(scope, "annotate", {})
+    long = ["annotate"]
+    assert store.place_in_line(scope, mine, long_kinds=long) == 3
+    assert _claims(store, 1) == [anns[1]]
+    assert store.place_in_line(scope, mine, long_kinds=long) == 1
+    assert _claims(store, 1) == [mine]
+    assert store.place_in_line(scope, mine, long_kinds=long) == 0
+
+
+def test_active_runs_are_counted_by_owner(store: Store) -> None:
+    _queue(store, "ann", "annotate", "export")
+    _queue(store, "bob", "export")
+    _claims(store, 1)
+    assert (store.active_runs("ann"), store.active_runs("bob")) == (2, 1)
+
+
 def test_each_job_is_claimed_once(store: Store) -> None:
     for number in range(6):
         scope = scope_of(store, "team", who="ann", name=str(number))
