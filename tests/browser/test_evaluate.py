@@ -130,9 +130,9 @@ def test_a_wrong_label_is_found_corrected_and_the_figure_moves(
     correct(judged, canvas)
 
     go_to(page, "Evaluate")
-    expect(page.get_by_text("Labels or images changed since")).to_be_visible()
+    expect(page.get_by_text("changed since")).to_be_visible()
     run(page)
-    expect(page.get_by_text("Labels or images changed since")).to_be_hidden()
+    expect(page.get_by_text("changed since")).to_be_hidden()
     show(page, "Better and worse")
     expect(page.get_by_text("1 image better, 0 worse")).to_be_visible()
     expect(page.get_by_role("button", name=BEAR, exact=True)).to_be_visible()
