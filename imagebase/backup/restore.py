@@ -5,7 +5,7 @@ import hashlib
 import json
 import logging
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any, BinaryIO, Final
@@ -28,6 +28,8 @@ from imagebase.errors import (
 )
 from imagebase.images.archives import COMPRESSIONS, archive_members
 from imagebase.images.decode import read_header
+from imagebase.images.isolated import FORMATS_TO_TRY, Harmful, prepare_each
+from imagebase.images.scan import Incoming
 from imagebase.settings import Limits
 from imagebase.store import Scope, Store
 from imagebase.store.backup_rows import COPIED, CopiedTable, row_of
@@ -113,9 +115,10 @@ class Backup:
         }
         if known != listed:
             raise damaged(self.file_name, "its images are others than it lists")
-        for number, (image_id, path) in enumerate(paths.items(), start=1):
-            self._check_image(image_id, path)
-            progress(number, len(paths))
+        for image in prepare_each(self._to_decode(paths, progress), self._limits):
+            # One that is damaged was so before, and costs nothing but itself.
+            if isinstance(image, Harmful):
+                raise damaged(self.file_name, image.reason.rstrip("."))
 
     def rows(self, copied: CopiedTable) -> Iterator[dict[str, Any]]:
         """Yield a table's rows as the database takes them; `check` must have passed."""
@@ -170,7 +173,18 @@ class Backup:
         except Exception as error:
             raise damaged(self.file_name, f"{path} cannot be unpacked") from error
 
-    def _check_image(self, image_id: str, path: str) -> None:
+    def _to_decode(
+        self, paths: Mapping[str, str], progress: Progress
+    ) -> Iterator[Incoming]:
+        """Check each image against its row; yield those to be decoded for once."""
+        for number, (image_id, path) in enumerate(paths.items(), start=1):
+            data, file_format = self._checked_image(image_id, path)
+            progress(number, len(paths))
+            if file_format in FORMATS_TO_TRY:
+                yield Incoming(path, data)
+
+    def _checked_image(self, image_id: str, path: str) -> tuple[bytes, str]:
+        """Return an image's file and its format."""
         try:
             data = self._members[path]()
         except KeyError as error:
@@ -185,11 +199,12 @@ class Backup:
             raise damaged(self.file_name, f"{path} differs from what was backed up")
         name, most = self._checks.file_names[image_id], self._limits.max_image_pixels
         try:
-            size = read_header(data, file_name=name, max_pixels=most).size
+            header = read_header(data, file_name=name, max_pixels=most)
         except ImageBaseError as error:
             raise damaged(self.file_name, f"{path} is no image") from error
-        if size != self._checks.sizes[image_id]:
+        if header.size != self._checks.sizes[image_id]:
             raise damaged(self.file_name, f"{path} has another size than it says")
+        return data, header.file_format
 
 
 def restore(

@@ -9,8 +9,10 @@ GIF89a, RFC 9649 section 2 (WebP), ISO/IEC 14496-12 section 4 (the boxes of HEIC
 and JPEG 2000), ITU-T T.800 annex A (JPEG 2000 codestreams).
 """
 
+import re
 import struct
 from collections.abc import Iterator
+from itertools import islice
 from typing import Final, NamedTuple
 
 from imagebase.images.file_types import (
@@ -45,6 +47,9 @@ _EXIF_SEGMENT: Final = 0xE1
 _EXIF_MARK: Final = b"Exif\0\0"
 _JPEG_FRAMES: Final = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})
 
+_PROGRESSIVE: Final = frozenset({0xC2, 0xC6, 0xCA, 0xCE})
+_SCAN_BYTES: Final = re.compile(rb"\xff\xda")
+
 _PNG_IMAGE_CHUNKS: Final = frozenset({b"IDAT", b"fdAT", b"fcTL"})
 
 _TIFF_STARTS: Final = frozenset(
@@ -62,6 +67,7 @@ _VALUE_BYTES: Final = {
     **dict.fromkeys((5, 10, 12, 16, 17, 18), 8),
 }
 
+_WIDE_ILOC: Final = 2
 _GIF_EXTENSION: Final = 0x21
 _PNM_NUMBERS: Final = 2
 
@@ -97,13 +103,66 @@ def excess_in(data: bytes, *, max_pixels: int) -> str | None:
 
 
 def is_cut_off(data: bytes) -> bool:
-    """Say whether a HEIC or AVIF ends before its last box does.
+    """Say whether a HEIC or AVIF ends before its last box or tile does.
 
-    libheif decodes what there is of it, and the rest is green.
+    libheif decodes the tiles that there are, and the rest is green.
     """
     if data[4:8] != b"ftyp":
         return False
-    return any(box.end > len(data) for box in _boxes(data))
+    boxes = list(_boxes(data))
+    if any(box.end > len(data) for box in boxes):
+        return True
+    metas = (box for box in boxes if box.name == b"meta")
+    return any(end > len(data) for meta in metas for end in _item_ends(data, meta))
+
+
+def _item_ends(data: bytes, meta: "_BoxAt") -> Iterator[int]:
+    """Yield where each part of each item that lies in the file itself ends."""
+    inner = _boxes(data[: meta.end], meta.start + 12)
+    for box in inner:
+        if box.name == b"iloc":
+            yield from _extent_ends(_Fields(data[box.start + 8 : box.end]))
+
+
+def _extent_ends(fields: "_Fields") -> Iterator[int]:
+    version = fields.number(1)
+    fields.number(3)
+    sizes = fields.number(2)
+    at_bytes, length_bytes, base_bytes, index_bytes = (
+        sizes >> shift & 0xF for shift in (12, 8, 4, 0)
+    )
+    for _ in range(fields.number(4 if version == _WIDE_ILOC else 2)):
+        fields.number(4 if version == _WIDE_ILOC else 2)
+        method = fields.number(2) & 0xF if version else 0
+        reference = fields.number(2)
+        base = fields.number(base_bytes)
+        for _ in range(fields.number(2)):
+            if version:
+                fields.number(index_bytes)
+            start, length = fields.number(at_bytes), fields.number(length_bytes)
+            if not method and not reference:
+                yield base + start + length
+        if fields.is_at_end:
+            return
+
+
+class _Fields:
+    """Numbers one after the other, the highest byte first; 0 behind the end."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._at = 0
+
+    def number(self, byte_count: int) -> int:
+        start, self._at = self._at, self._at + byte_count
+        return int.from_bytes(self._data[start : self._at], "big")
+
+    def numbers(self, *byte_counts: int) -> list[int]:
+        return [self.number(count) for count in byte_counts]
+
+    @property
+    def is_at_end(self) -> bool:
+        return self._at >= len(self._data)
 
 
 def _too_many(count: int, most: int, what: str) -> str | None:
@@ -112,7 +171,7 @@ def _too_many(count: int, most: int, what: str) -> str | None:
 
 def _jpeg_excess(data: bytes) -> str | None:
     exif = bytearray()
-    at, junk, frame_pixels = 2, 0, 0
+    at, junk, pixels, components, is_progressive = 2, 0, 0, 0, True
     for _ in range(MAX_JPEG_SEGMENTS + 1):
         match = JPEG_MARKER.search(data, at, at + MAX_JUNK_BYTES - junk)
         if match is None:
@@ -122,23 +181,23 @@ def _jpeg_excess(data: bytes) -> str | None:
         marker, content = data[match.start() + 1], match.end() + 2
         at = match.end() + int.from_bytes(data[match.end() : content], "big")
         if marker == _SCAN:
-            return _scans_excess(data, frame_pixels) or _ifds_excess(bytes(exif))
+            has_more = is_progressive or data[content] < components
+            excess = _scans_excess(data, pixels) if has_more else None
+            return excess or _ifds_excess(bytes(exif))
         if marker in _JPEG_FRAMES:
-            height, width = (
-                data[content + 1 : content + 3],
-                data[content + 3 : content + 5],
-            )
-            frame_pixels = int.from_bytes(height, "big") * int.from_bytes(width, "big")
+            height, width, components = _Fields(data[content + 1 : at]).numbers(2, 2, 1)
+            is_progressive = marker in _PROGRESSIVE
+            pixels = height * width
         elif marker == _EXIF_SEGMENT and data.startswith(_EXIF_MARK, content):
             exif += data[content + len(_EXIF_MARK) : at]
     return f"more than {MAX_JPEG_SEGMENTS:,} segments"
 
 
-def _scans_excess(data: bytes, frame_pixels: int) -> str | None:
-    most = min(MAX_JPEG_SCANS, max(MAX_SCANNED_PIXELS // max(frame_pixels, 1), 1))
+def _scans_excess(data: bytes, pixels: int) -> str | None:
+    most = min(MAX_JPEG_SCANS, max(MAX_SCANNED_PIXELS // max(pixels, 1), 1))
     # A thumbnail and what follows the end have such bytes too: they are told apart
     # only where there are many.
-    if data.count(bytes([0xFF, _SCAN])) <= most:
+    if sum(1 for _ in islice(_SCAN_BYTES.finditer(data), most + 1)) <= most:
         return None
     scans = sum(
         1 for jpeg_segment in jpeg_segments(data) if jpeg_segment.marker == _SCAN
@@ -287,9 +346,8 @@ class _BoxAt(NamedTuple):
     end: int
 
 
-def _boxes(data: bytes) -> Iterator[_BoxAt]:
-    """Yield the outermost boxes of a file, at most one more than the limit."""
-    at = 0
+def _boxes(data: bytes, at: int = 0) -> Iterator[_BoxAt]:
+    """Yield the boxes from a place on, at most one more than the limit."""
     for _ in range(MAX_BOXES + 1):
         if at + 8 > len(data):
             return

@@ -2,19 +2,24 @@
 
 import logging
 from collections.abc import Callable, Iterable
+from contextlib import closing, suppress
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 from imagebase.disk_space import check_room
-from imagebase.errors import ImageBaseError, LimitError
-from imagebase.images.scan import Incoming, Refused, prepare
+from imagebase.errors import ImageBaseError, LimitError, WorkerCancelledError
+from imagebase.images.isolated import prepare_each
+from imagebase.images.scan import Incoming, PreparedImage, Refused
 from imagebase.settings import Limits
 from imagebase.store import Scope, Store
+from imagebase.store.images import AddedImage
 
 _log: Final = logging.getLogger(__name__)
 
 # Other tabs fill the dataset too; to count it for each image would take too long.
-_COUNT_EVERY: Final = 10
+_COUNT_EVERY: Final = 20
+
+_File = TypeVar("_File", Incoming, PreparedImage)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,47 +44,33 @@ def admit(
     *,
     limits: Limits,
     on_item: Callable[[str], None] = lambda name: None,
+    should_stop: Callable[[], bool] = lambda: False,
 ) -> AdmissionReport:
     """Take images into a dataset one by one; one that is refused stops no other.
 
     Args:
         store: where the dataset is.
         scope: the dataset and who adds to it.
-        incoming: files as `intake.unpack_uploads` gives them.
+        incoming: files as `scan.unpack_uploads` gives them.
         limits: how large an image and a dataset may be.
         on_item: called with each file's name once it is dealt with.
+        should_stop: asked ten times a second, also while an image is decoded.
     """
     added, present, refused = [], [], []
-    images = held_bytes = 0
-    for number, image in enumerate(incoming):
-        if number % _COUNT_EVERY == 0:
-            usage = store.usage(scope)
-            images, held_bytes = usage.images, usage.byte_count
-        if isinstance(image, Refused):
-            refused.append(image)
-            on_item(image.file_name)
-            continue
-        try:
-            _check_dataset(image, images, held_bytes, limits)
-            check_room(limits, wanted=len(image.data))
-            prepared = prepare(image, limits)
-            taken = store.add_image(
-                scope,
-                prepared.data,
-                file_name=prepared.file_name,
-                size=prepared.size,
-                quality=prepared.quality,
-            )
-        except ImageBaseError as error:
-            refused.append(Refused(image.file_name, str(error)))
-        else:
-            if taken.is_new:
+    room = _Room(store, scope, limits)
+    with_room = (room.checked(file) for file in incoming)
+    prepared = prepare_each(with_room, limits, should_stop=should_stop)
+    with suppress(WorkerCancelledError), closing(prepared):
+        for image in prepared:
+            taken = _stored(store, scope, room.checked(image))
+            if isinstance(taken, Refused):
+                refused.append(taken)
+            elif taken.is_new:
                 added.append(taken.record.image_id)
-                images += 1
-                held_bytes += len(prepared.data)
+                room.take(taken.record.byte_count)
             else:
                 present.append(image.file_name)
-        on_item(image.file_name)
+            on_item(image.file_name)
     for image in refused:
         _log.info("File refused: %s: %s", image.file_name, image.reason)
     _log.info(
@@ -89,17 +80,60 @@ def admit(
     return AdmissionReport(tuple(added), tuple(present), tuple(refused))
 
 
-def _check_dataset(
-    incoming_file: Incoming, images: int, held_bytes: int, limits: Limits
-) -> None:
-    if images >= limits.max_dataset_images:
-        raise LimitError(
-            f"{incoming_file.file_name}: this dataset is full at {images:,} images; "
-            "export it or begin another one."
+def _stored(
+    store: Store, scope: Scope, image: PreparedImage | Refused
+) -> AddedImage | Refused:
+    if isinstance(image, Refused):
+        return image
+    try:
+        return store.add_image(
+            scope,
+            image.data,
+            file_name=image.file_name,
+            size=image.size,
+            quality=image.quality,
         )
-    if held_bytes + len(incoming_file.data) > limits.max_dataset_bytes:
-        raise LimitError(
-            f"{incoming_file.file_name}: this dataset may hold "
-            f"{limits.max_dataset_bytes // 1_000_000:,} MB; "
-            "export it or begin another one."
-        )
+    except ImageBaseError as error:
+        return Refused(image.file_name, str(error))
+
+
+class _Room:
+    """What a dataset still has room for; counted again now and then."""
+
+    def __init__(self, store: Store, scope: Scope, limits: Limits) -> None:
+        self._store, self._scope, self._limits = store, scope, limits
+        self._checks = self._images = self._held_bytes = 0
+
+    def checked(self, file: _File | Refused) -> _File | Refused:
+        """Return a file that has room, or why it has none."""
+        if isinstance(file, Refused):
+            return file
+        if self._checks % _COUNT_EVERY == 0:
+            usage = self._store.usage(self._scope)
+            self._images, self._held_bytes = usage.images, usage.byte_count
+        self._checks += 1
+        try:
+            self._check_dataset(file.file_name, len(file.data))
+            check_room(self._limits, wanted=len(file.data))
+        except ImageBaseError as error:
+            return Refused(file.file_name, str(error))
+        return file
+
+    def take(self, byte_count: int) -> None:
+        """Count an image that was added."""
+        self._images += 1
+        self._held_bytes += byte_count
+
+    def _check_dataset(self, name: str, byte_count: int) -> None:
+        limits = self._limits
+        if self._images >= limits.max_dataset_images:
+            raise LimitError(
+                f"{name}: this dataset is full at {self._images:,} images; "
+                "export it or begin another one."
+            )
+        if self._held_bytes + byte_count > limits.max_dataset_bytes:
+            raise LimitError(
+                f"{name}: this dataset may hold "
+                f"{limits.max_dataset_bytes // 1_000_000:,} MB; "
+                "export it or begin another one."
+            )

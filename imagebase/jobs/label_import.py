@@ -50,7 +50,13 @@ def import_labels(context: JobContext) -> dict[str, Any] | None:
         admitted = AdmissionReport()
         if choice.takes_new:
             incoming = _incoming(context, tree)
-            admitted = admit(context.store, context.scope, incoming, limits=limits)
+            admitted = admit(
+                context.store,
+                context.scope,
+                incoming,
+                limits=limits,
+                should_stop=partial(_is_unwanted, context),
+            )
         if _is_unwanted(context):
             return None
         matches = _matches(context, tree, labels, choice)

@@ -152,6 +152,68 @@ def heic_boxes(count: int) -> bytes:
     return data + struct.pack(">I4s", 8, b"free") * count
 
 
+def heic_box(name: bytes, content: bytes) -> bytes:
+    return struct.pack(">I4s", len(content) + 8, name) + content
+
+
+def heic_full_box(name: bytes, content: bytes, version: int = 0) -> bytes:
+    return heic_box(name, struct.pack(">I", version << 24) + content)
+
+
+def heic_parts(data: bytes, at: int) -> dict[bytes, bytes]:
+    """Return the boxes from a place on, without their heads."""
+    parts = {}
+    while at + 8 <= len(data):
+        length, name = struct.unpack_from(">I4s", data, at)
+        parts[name] = data[at + 8 : at + length]
+        at += length
+    return parts
+
+
+def heic_grid(rows: int, columns: int, *, lacks_last: bool = False) -> bytes:
+    """A HEIC as phones write it: a grid of tiles, here of one and the same."""
+    file = heic_parts(HEIC.read_bytes(), 0)
+    meta = heic_parts(file[b"meta"], 4)
+    shared = heic_parts(meta[b"iprp"], 0)
+    kinds = heic_parts(shared[b"ipco"], 0)
+    tiles = range(2, 2 + rows * columns)
+    width, height = 160 * columns, 106 * rows
+    size = heic_full_box(b"ispe", struct.pack(">II", width, height))
+    kept = b"".join(heic_box(name, kinds[name]) for name in kinds) + size
+    uses = b"".join(struct.pack(">HBBBB", item, 3, 0x81, 2, 3) for item in tiles)
+    uses = struct.pack(">IHBB", len(tiles) + 1, 1, 1, len(kinds) + 1) + uses
+    properties = heic_box(b"ipco", kept) + heic_full_box(b"ipma", uses)
+
+    def entry(item: int, kind: bytes) -> bytes:
+        return heic_full_box(b"infe", struct.pack(">HH4sB", item, 0, kind, 0), 2)
+
+    entries = entry(1, b"grid") + b"".join(entry(item, b"hvc1") for item in tiles)
+    items = struct.pack(">H", len(tiles) + 1) + entries
+    references = struct.pack(f">HH{len(tiles)}H", 1, len(tiles), *tiles)
+    grid = struct.pack(">BBBBHH", 0, 0, rows - 1, columns - 1, width, height)
+    tile = file[b"mdat"]
+
+    def head(start: int) -> bytes:
+        places = struct.pack(">HHHII", 1, 0, 1, start, len(grid))
+        for item in tiles:
+            at = start + len(grid)
+            at += len(tile) // 2 if lacks_last and item == tiles[-1] else 0
+            places += struct.pack(">HHHII", item, 0, 1, at, len(tile))
+        return heic_box(b"ftyp", file[b"ftyp"]) + heic_full_box(
+            b"meta",
+            heic_box(b"hdlr", meta[b"hdlr"])
+            + heic_full_box(b"pitm", struct.pack(">H", 1))
+            + heic_full_box(
+                b"iloc", struct.pack(">BBH", 0x44, 0, len(tiles) + 1) + places
+            )
+            + heic_full_box(b"iinf", items)
+            + heic_full_box(b"iref", heic_box(b"dimg", references))
+            + heic_box(b"iprp", properties),
+        )
+
+    return head(len(head(0)) + 8) + heic_box(b"mdat", grid + tile)
+
+
 CASES: Final[dict[str, Callable[[], bytes]]] = {
     "scans.jpg": lambda: jpeg_scans(7000, 1500),
     "segments.jpg": lambda: before_scan(segment(0xE5, b"") * 4_000_000),

@@ -17,7 +17,14 @@ from imagebase.images.decode import load_image, read_header
 from imagebase.images.scan import Incoming, prepare
 from imagebase.images.structure import MAX_JPEG_SCANS, excess_in
 from imagebase.settings import Limits
-from tests.images.hostile_images import CASES, HARMLESS, HEIC, jpeg_scans, saved
+from tests.images.hostile_images import (
+    CASES,
+    HARMLESS,
+    HEIC,
+    heic_grid,
+    jpeg_scans,
+    saved,
+)
 from tests.peak_memory import run_measured
 
 ROOT: Final = Path(__file__).parents[2]
@@ -97,3 +104,14 @@ def test_heic_that_is_cut_off_is_refused(lacks: int, states_its_end: bool) -> No
     assert load_image(data, file_name="a.heic", max_pixels=MAX_PIXELS).rgb.any()
     with pytest.raises(ImageReadError, match=r"a\.heic is damaged or cut off"):
         load_image(data[:-lacks], file_name="a.heic", max_pixels=MAX_PIXELS)
+
+
+def test_heic_whose_last_tile_is_cut_off_is_refused() -> None:
+    """libheif paints a tile that is missing green, and says nothing."""
+    whole = load_image(heic_grid(2, 2), file_name="a.heic", max_pixels=MAX_PIXELS)
+    assert whole.size == (320, 212)
+    assert (whole.rgb[:106, :160] == whole.rgb[106:, 160:]).all()
+    with pytest.raises(ImageReadError, match=r"a\.heic is damaged or cut off"):
+        load_image(
+            heic_grid(2, 2, lacks_last=True), file_name="a.heic", max_pixels=MAX_PIXELS
+        )
