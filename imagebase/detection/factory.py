@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple, Protocol
 from imagebase.detection.detector import Detector, load_single
 from imagebase.detection.ensemble import MAX_VOTERS, EnsembleDetector
 from imagebase.detection.isolated import IsolatedModel
-from imagebase.detection.library import find_model
+from imagebase.detection.library import registered_model
 from imagebase.detection.model_files import Model
 from imagebase.detection.tta import TtaDetector, View, ViewDetector
 from imagebase.errors import ModelLoadError
@@ -31,7 +31,7 @@ FIXED: Final = (View(1.0), View(1.0, mirrored=True), View(1.0, tiles=2))
 class ModelConfig:
     """Which models are run, and how.
 
-    models: names or paths; several are an ensemble, the first places the edges.
+    models: names; several are an ensemble, the first places the edges.
     input_size: side of the net for models that can change it; None is their own.
     """
 
@@ -170,10 +170,12 @@ def shared_detector(
 def configured_detector(config: ModelConfig, *, owner_id: str = TEAM_OWNER) -> Detector:
     """Return the detector of a configuration, its models shared by this process.
 
+    The configuration comes from a browser: its models are names, never paths.
+
     Raises:
         UnknownModelError, ModelLoadError: a model is missing or cannot be used.
     """
-    models = [find_model(name, owner_id=owner_id) for name in config.models]
+    models = [registered_model(name, owner_id=owner_id) for name in config.models]
     return load_detector(
         models,
         quality=config.quality,

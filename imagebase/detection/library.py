@@ -67,11 +67,9 @@ def find_model(name_or_path: str, *, owner_id: str = TEAM_OWNER) -> Model:
         UnknownModelError: there is none; the message lists the known names.
         ModelLoadError: there is one, and a part of it is missing or unreadable.
     """
-    if name_or_path in BUNDLED and (WEIGHTS_FOLDER / name_or_path).is_dir():
-        return model_in_folder(WEIGHTS_FOLDER / name_or_path)
-    own = library_of(owner_id).find(name_or_path)
-    if own is not None:
-        return own
+    named = _named_model(name_or_path, owner_id)
+    if named is not None:
+        return named
     path = Path(name_or_path).expanduser() if name_or_path else WEIGHTS_FOLDER / "-"
     if path.is_dir():
         return model_in_folder(path)
@@ -82,6 +80,32 @@ def find_model(name_or_path: str, *, owner_id: str = TEAM_OWNER) -> Model:
         f"There is no model {name_or_path!r}; give one of {known}, a folder with "
         f"{CFG}, {WEIGHTS} and {NAMES}, or an .onnx file."
     )
+
+
+def registered_model(name: str, *, owner_id: str) -> Model:
+    """Return a model by name, for a name that a browser sent: no path leads to one.
+
+    Args:
+        name: a bundled model or one that this owner added; former names work too.
+        owner_id: whose added models are searched; they are private to their owner.
+
+    Raises:
+        UnknownModelError: there is none, whatever files there may be.
+        ModelLoadError: there is one, and a part of it is missing or unreadable.
+    """
+    model = _named_model(name, owner_id)
+    if model is None:
+        known = ", ".join(model.name for model in all_models(owner_id))
+        raise UnknownModelError(
+            f"There is no model {name[:MAX_NAME_LENGTH]!r}; choose one of {known}."
+        )
+    return model
+
+
+def _named_model(name: str, owner_id: str) -> Model | None:
+    if name in BUNDLED and (WEIGHTS_FOLDER / name).is_dir():
+        return model_in_folder(WEIGHTS_FOLDER / name)
+    return library_of(owner_id).find(name)
 
 
 @dataclass(frozen=True, slots=True)

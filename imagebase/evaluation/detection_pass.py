@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, Protocol, Self
 
 import numpy as np
 
@@ -25,6 +25,7 @@ from imagebase.detection.factory import (
 )
 from imagebase.detection.label_mapping import LabelMapping, map_labels
 from imagebase.detection.library import find_model
+from imagebase.detection.model_files import Model
 from imagebase.detection.pipeline import ImageSource, detect_many, loader_for
 from imagebase.detection.runtime import has_bf16
 from imagebase.errors import EvaluationRequestError
@@ -106,6 +107,12 @@ def _checked_size(spec: str, size: int) -> int:
     return size
 
 
+class FindModel(Protocol):
+    """`find_model` or `registered_model`."""
+
+    def __call__(self, name: str, /, *, owner_id: str) -> Model: ...
+
+
 OnLooked = Callable[[int], bool]
 ChoicesFor = Callable[[str], Mapping[str, str | None]]
 
@@ -157,6 +164,7 @@ def run_pass(
     should_stop: Callable[[], bool] | None = None,
     max_pixels: int = Limits().max_image_pixels,
     owner_id: str = TEAM_OWNER,
+    find: FindModel = find_model,
 ) -> DetectionPass:
     """Return what a model_spec finds on the images of a truth, all of them once.
 
@@ -168,6 +176,7 @@ def run_pass(
         should_stop: ends the pass, also amid an image where the model runs apart.
         max_pixels: of an image.
         owner_id: whose added models may be named.
+        find: `find_model`, or `registered_model` for names that a browser sent.
 
     Raises:
         UnknownModelError, ModelLoadError: there is no such model, or not like this.
@@ -176,7 +185,7 @@ def run_pass(
     has_bf16()  # the runtime itself is loaded once, and is no model's cost
     with _Growth() as growth:
         began = time.perf_counter()
-        detector = _detector(model_spec, owner_id)
+        detector = _detector(model_spec, owner_id, find)
         loaded = time.perf_counter()
         mapping = map_labels(
             detector.labels,
@@ -215,10 +224,10 @@ def run_pass(
     )
 
 
-def _detector(model_spec: ModelSpec, owner_id: str) -> Detector:
+def _detector(model_spec: ModelSpec, owner_id: str, find: FindModel) -> Detector:
     """Return a detector loaded for this pass alone, as its start-up is measured."""
     return load_detector(
-        [find_model(model, owner_id=owner_id) for model in model_spec.models],
+        [find(model, owner_id=owner_id) for model in model_spec.models],
         quality=ACCURATE if model_spec.is_accurate else FAST,
         precision=model_spec.precision,
         input_size=model_spec.input_size,

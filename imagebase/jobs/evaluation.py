@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from imagebase.annotation import utc_now
 from imagebase.annotation.states import SCOPES
-from imagebase.detection.library import library_of
+from imagebase.detection.library import library_of, registered_model
 from imagebase.detection.model_card import Score
 from imagebase.detection.pipeline import ImageSource
 from imagebase.errors import ImageBaseError
@@ -71,6 +71,7 @@ def evaluate(context: JobContext) -> dict[str, Any] | None:
                     should_stop=lambda: context.cancelled,
                     max_pixels=max_image_pixels(),
                     owner_id=scope.owner_id,
+                    find=registered_model,
                 )
             )
         except CancelledError:

@@ -17,8 +17,8 @@ from imagebase.annotation import ImageRecord, ReviewStatus, utc_now
 from imagebase.detection.library import (
     MAX_NAME_LENGTH,
     ModelLibrary,
-    find_model,
     library_of,
+    registered_model,
 )
 from imagebase.detection.model_card import ModelCard, Score
 from imagebase.detection.model_files import CFG, NAMES, REPORTS, WEIGHTS, sha256_of
@@ -147,7 +147,7 @@ def _prepare_images(context: JobContext, folder: Path) -> None:
         store.labels(scope).names,
         lambda image_id: store.image_bytes(scope, image_id),
     )
-    base = find_model(asked["base"], owner_id=scope.owner_id)
+    base = registered_model(asked["base"], owner_id=scope.owner_id)
     wanted = TrainingSettings(
         base=str(base.folder),
         minutes=asked.get("minutes"),

@@ -191,7 +191,8 @@ def _distinct(names: Mapping[str, str]) -> dict[str, str]:
 
 @state.reports_errors
 def _choose(key: str) -> None:
-    state.choose_dataset(st.session_state[key])
+    known = {dataset.dataset_id for dataset in state.datasets()}
+    state.choose_dataset(widgets.offered(key, known, state.scope().dataset_id))
     _reset_confirmation()
 
 

@@ -197,7 +197,7 @@ def move(class_id: int, place: int, store: Store, scope: Scope) -> str:
 
 def sort_as_chosen(key: str) -> None:
     """Sort the labels by the order chosen in the menu of this key."""
-    act(partial(_sort, st.session_state[key]))
+    act(partial(_sort, widgets.offered(key, ORDERS, next(iter(ORDERS)))))
 
 
 def _sort(order: str, store: Store, scope: Scope) -> str:

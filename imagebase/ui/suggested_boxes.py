@@ -22,7 +22,7 @@ from imagebase.errors import ImageBaseError
 from imagebase.jobs.inference import candidates_key
 from imagebase.jobs.scoring import current_mapping
 from imagebase.store import JobInfo, JobState
-from imagebase.ui import cache, job_progress, services, state
+from imagebase.ui import cache, job_progress, services, state, widgets
 
 CONFIDENCE: Final = "annotate.confidence"
 NMS: Final = "annotate.nms"
@@ -125,7 +125,7 @@ def _rule(job: JobInfo, detector: Detector, *, is_saved: bool) -> SelectionRule:
     return SelectionRule(
         confidence_threshold=fields.get(CONFIDENCE, default.confidence_threshold),
         nms_threshold=fields.get(NMS, default.nms_threshold),
-        labels=tuple(fields.get(LABELS) or ()) or None,
+        labels=tuple(widgets.all_offered(LABELS, detector.labels)) or None,
         mapping=mapping_of(detector),
         per_label_confidence=thresholds_of(detector),
     )

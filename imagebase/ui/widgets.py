@@ -1,7 +1,7 @@
 """Widgets shared by pages: tables, image grids, status icons, uploads, deletion."""
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any, BinaryIO, Final, NamedTuple, ParamSpec, TypeVar
@@ -93,6 +93,22 @@ def in_dialog(draw: Callable[P, None]) -> Callable[P, None]:
         guard(*args, **kwargs)
 
     return body
+
+
+def offered(key: str, options: Collection[T], default: T) -> T:
+    """Return what a widget holds if it was offered there, else the default.
+
+    For callbacks and for values of widgets that are drawn later: a browser may send any
+    text, which Streamlit checks only when it draws the widget.
+    """
+    value: T | None = st.session_state.get(key)
+    return default if value is None or value not in options else value
+
+
+def all_offered(key: str, options: Collection[T]) -> list[T]:
+    """Return what a widget of several values holds of what was offered there."""
+    values = st.session_state.get(key) or ()
+    return [value for value in values if value in options]
 
 
 def icon_button(

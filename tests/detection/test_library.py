@@ -11,6 +11,7 @@ import pytest
 from imagebase.annotation import Size
 from imagebase.detection.darknet.graph import darknet_to_onnx
 from imagebase.detection.detector import load_single
+from imagebase.detection.factory import ModelConfig, configured_detector
 from imagebase.detection.library import (
     ModelLibrary,
     all_models,
@@ -20,6 +21,7 @@ from imagebase.detection.library import (
     fitting_name,
     library_of,
     model_zip,
+    registered_model,
 )
 from imagebase.detection.model_card import CARD_FILE, ModelCard, Score
 from imagebase.detection.model_files import model_in_file, model_in_folder, read_names
@@ -387,3 +389,16 @@ def test_an_onnx_file_alone_is_no_copy(folder: Path) -> None:
     diagnosis = validate_upload(alone, limits=Limits())
     assert diagnosis.draft is not None
     assert not diagnosis.draft.model.is_darknet
+
+
+def test_name_from_a_browser_is_no_path(tmp_path: Path) -> None:
+    there = str(write_one_box_model(tmp_path / "pets"))
+    said = []
+    for path in (there, str(tmp_path / "nowhere"), "/etc"):
+        with pytest.raises(UnknownModelError) as error:
+            registered_model(path, owner_id="team")
+        said.append(str(error.value).replace(path[:60], ""))
+    assert len(set(said)) == 1  # the same, whatever is there
+    assert registered_model("yolox-nano", owner_id="team").name == "yolox-nano"
+    with pytest.raises(UnknownModelError):
+        configured_detector(ModelConfig(("yolov4-tiny", there)))

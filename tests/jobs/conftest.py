@@ -11,7 +11,11 @@ import numpy as np
 import pytest
 
 from imagebase.annotation import ImageRecord, Size
+from imagebase.detection import factory
+from imagebase.detection.library import find_model, registered_model
+from imagebase.detection.model_files import Model
 from imagebase.images.decode import encode_png
+from imagebase.jobs import evaluation
 from imagebase.jobs.handlers import HANDLERS
 from imagebase.jobs.runner import Handler, JobContext, JobRunner
 from imagebase.settings import Settings, settings
@@ -47,6 +51,19 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def pets(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A model that finds one dog in the middle of every image: 16, 18 to 48, 30."""
     return str(write_one_box_model(tmp_path_factory.mktemp("models") / "pets"))
+
+
+@pytest.fixture(autouse=True)
+def pets_is_registered(pets: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let jobs name this one model by its folder, so that it is loaded only once."""
+
+    def by_name_or_pets(name: str, *, owner_id: str) -> Model:
+        if name == pets:
+            return find_model(name)
+        return registered_model(name, owner_id=owner_id)
+
+    for module in (factory, evaluation):
+        monkeypatch.setattr(module, "registered_model", by_name_or_pets)
 
 
 def png(shade: int) -> bytes:

@@ -24,6 +24,7 @@ from imagebase.settings import DEFAULT_MODEL
 from imagebase.ui import cache, services, state, suggested_boxes, widgets
 
 _MODEL: Final = "annotate.model"
+_MOST_OTHERS: Final = 3
 _POPOVER_PX: Final = 380
 _TABLE_PX: Final = 460
 _TABLE_HEIGHT_PX: Final = 220
@@ -82,10 +83,12 @@ def now(name: str = "") -> ModelConfig:
     fields, models = st.session_state, cache.models()
     name = name or fields.get(_MODEL) or _usual(models)
     chosen = models.get(name) or models[DEFAULT_MODEL]
-    side = fields.get(f"annotate.size.{chosen.name}")
-    if not chosen.is_darknet or side == card_of(chosen).input_size.width:
-        side = None
-    others = fields.get(f"annotate.vote.{chosen.name}", ())
+    side = None
+    if chosen.is_darknet:
+        own = card_of(chosen).input_size.width
+        wanted = widgets.offered(f"annotate.size.{chosen.name}", _sizes(own), own)
+        side = None if wanted == own else wanted
+    others = widgets.all_offered(f"annotate.vote.{chosen.name}", models)[:_MOST_OTHERS]
     quality = ACCURATE if fields.get("annotate.accurate") else FAST
     return ModelConfig((chosen.name, *others), quality, side)
 
@@ -98,10 +101,9 @@ def _net_size(chosen: Model, own: int) -> int | None:
             width=_POPOVER_PX,
         )
         return None
-    sizes = sorted({*INPUT_SIZES, own})
     side: int = st.select_slider(
         "Input size",
-        sizes,
+        _sizes(own),
         value=own,
         format_func=lambda pixels: f"{pixels} px",
         key=f"annotate.size.{chosen.name}",
@@ -111,6 +113,10 @@ def _net_size(chosen: Model, own: int) -> int | None:
         "was trained at, boxes get worse.",
     )
     return None if side == own else side
+
+
+def _sizes(own: int) -> list[int]:
+    return sorted({*INPUT_SIZES, own})
 
 
 def _others(chosen: Model) -> list[str]:
@@ -123,7 +129,7 @@ def _others(chosen: Model) -> list[str]:
             key=f"annotate.vote.{chosen.name}",
             placeholder="No other model",
             persist_state="session",
-            max_selections=3,
+            max_selections=_MOST_OTHERS,
             width=_POPOVER_PX,
             help="Merges the boxes of all models. A box that only some of them found "
             "gets a lower confidence. Choose the most accurate model first.",

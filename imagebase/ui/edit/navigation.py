@@ -9,7 +9,7 @@ import streamlit as st
 from imagebase.annotation.states import GROUPS, UNDECIDED, group_counts
 from imagebase.jobs.scoring import model_in_use, score_images, stale_images
 from imagebase.store import ImageFilter, Scope, Store
-from imagebase.ui import job_progress, services, state
+from imagebase.ui import job_progress, services, state, widgets
 from imagebase.ui.edit import canvas
 
 _QUEUE: Final = "imagebase.edit.queue"
@@ -62,7 +62,7 @@ def queue() -> ImageQueue:
 @state.reports_errors
 def _choose(key: str) -> None:
     canvas.settle()
-    chosen = ImageQueue(st.session_state[key])
+    chosen = widgets.offered(key, list(ImageQueue), queue())
     st.session_state[_QUEUE] = chosen
     is_scoring = chosen is ImageQueue.DOUBTFUL and _score(
         services.store(), state.scope()

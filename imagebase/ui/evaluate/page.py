@@ -118,8 +118,8 @@ def _suggested_specs() -> list[str]:
 @state.reports_errors
 def _start() -> None:
     # The current choice: the page may not have been drawn again since.
-    specs: list[str] = st.session_state[_MODELS]
-    images: str = st.session_state[_IMAGES]
+    specs: list[str] = st.session_state[_MODELS][:_MOST_MODELS]
+    images = widgets.offered(_IMAGES, _SCOPES, _SCOPES[0])
     known = cache.models()
     for spec in specs:
         # By name only: no server path may be typed here.

@@ -90,7 +90,7 @@ def drop_zone() -> None:
 
 
 def _validate(files: Sequence[Dropped]) -> Validated:
-    family = st.session_state.get(_FAMILY)
+    family = widgets.offered(_FAMILY, FAMILY_NAMES, None)
     side = st.session_state.get(_INPUT_SIZE)
     of = (*(file.file_id for file in files), family or "", str(side or ""))
     known: Validated | None = st.session_state.get(_EXAMINED)

@@ -56,7 +56,7 @@ def _frequent_labels(wanted: AnnotationFilter) -> None:
 
 
 def _choose_label(key: str) -> None:
-    name = st.session_state[key]
+    name = widgets.offered(key, filters.label_names(), None)
     st.session_state[filters.LABELS_KEY] = [name] if name else []
 
 

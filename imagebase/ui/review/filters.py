@@ -261,7 +261,7 @@ def draw_label_filters() -> tuple[AnnotationFilter, str]:
         )
         labels = st.multiselect(
             "Label",
-            _names(),
+            label_names(),
             key=LABELS_KEY,
             placeholder="any",
             persist_state="session",
@@ -307,7 +307,7 @@ def draw_label_filters() -> tuple[AnnotationFilter, str]:
     return wanted, order
 
 
-def _names() -> list[str]:
+def label_names() -> list[str]:
     """Return the labels of the dataset, and hidden ones still in use."""
     shown = services.store().labels(state.scope()).shown_names
     in_use = label_counts(AnnotationFilter())

@@ -9,7 +9,12 @@ import pandas as pd
 import streamlit as st
 
 from imagebase.annotation import ReviewStatus
-from imagebase.detection.library import MAX_NAME_LENGTH, fitting_name, library_of
+from imagebase.detection.library import (
+    MAX_NAME_LENGTH,
+    fitting_name,
+    library_of,
+    registered_model,
+)
 from imagebase.jobs.training import (
     KIND,
     free_name,
@@ -231,6 +236,7 @@ def _start(fields: Mapping[str, str]) -> None:
     fields: widget keys, by the job's parameters.
     """
     parameters = {field: st.session_state[key] for field, key in fields.items()}
+    registered_model(parameters["base"], owner_id=state.scope().owner_id)
     name = parameters["name"].strip()
     free_name(library_of(state.scope().owner_id), name)  # raises if the name is taken
     services.runner().submit(state.scope(), KIND, parameters | {"name": name})
