@@ -8,6 +8,7 @@ import typer
 
 from imagebase.cli.console import (
     FAILED,
+    local_path,
     plain,
     refuse,
     reported_errors,
@@ -20,7 +21,9 @@ from imagebase.settings import TEAM_OWNER, Mode, settings
 from imagebase.wording import plural
 
 _Name = Annotated[str, typer.Argument(help="The dataset's name.")]
-_To = Annotated[Path, typer.Option("--output", help="The zip to write.")]
+_To = Annotated[
+    Path, typer.Option("--output", callback=local_path, help="The zip to write.")
+]
 _File = Annotated[Path | None, typer.Argument(help="A zip that `backup` made.")]
 _Copy = Annotated[
     Path | None,

@@ -2,12 +2,14 @@
 
 import contextlib
 import getpass
+import io
 import logging
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated, Final, NoReturn
+from typing import Annotated, Final, NoReturn, TextIO
 
 import typer
 from rich.console import Console
@@ -42,6 +44,9 @@ def user_name() -> str:
 
 FAILED: Final = 1
 WRONG_USAGE: Final = 2
+INTERRUPTED: Final = 130
+
+_URL: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/")
 
 _WRONG_ARGUMENTS: Final = (
     UnknownModelError,
@@ -71,7 +76,18 @@ def _be_verbose(verbose: bool) -> bool:
     return verbose
 
 
-Output = Annotated[Path, typer.Option("--output", help="The folder to write to.")]
+def local_path(path: Path | None) -> Path | None:
+    """Return an option's path; refuse a URL, which would become a folder `s3:`."""
+    # A path has lost one of the two slashes. One letter is a drive of Windows.
+    if path is not None and (found := _URL.match(path.as_posix())):
+        refuse(f"{found[1]}:// cannot be written to; give a path on this machine.")
+    return path
+
+
+Output = Annotated[
+    Path,
+    typer.Option("--output", callback=local_path, help="The folder to write to."),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bar.")]
 Verbose = Annotated[
     bool,
@@ -95,16 +111,15 @@ class OutputLostError(Exception):
 
 
 def show(text: str) -> None:
-    """Print a result to standard output.
+    """Print a result to standard output; in vain where its reader has closed it.
 
     Raises:
-        BrokenPipeError: the reader has closed it.
         OutputLostError: it cannot be written.
     """
     try:
         typer.echo(text)
     except BrokenPipeError:
-        raise
+        _end_output()
     except OSError as error:
         raise OutputLostError(_why(error)) from error
 
@@ -168,32 +183,77 @@ def reported_errors() -> Iterator[None]:
         raise typer.Exit(FAILED) from error
 
 
+class _StandardOutput(io.TextIOWrapper):
+    """Standard output, whose errors are told from those of other files."""
+
+    def __init__(self, replaced: TextIO) -> None:
+        super().__init__(
+            replaced.buffer,
+            encoding=replaced.encoding,
+            errors=replaced.errors,
+            line_buffering=bool(replaced.line_buffering),
+        )
+        self._replaced = replaced  # else it closes the buffer that both share
+
+    def write(self, text: str) -> int:
+        with _lost_output():
+            return super().write(text)
+
+    def flush(self) -> None:
+        with _lost_output():
+            super().flush()
+
+
+@contextlib.contextmanager
+def _lost_output() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OutputLostError(_why(error)) from error
+
+
 def run_to_the_end(run: Callable[[], object]) -> None:
     """Run a command line; it ends cleanly where its output cannot be written.
 
-    A closed pipe ends it in silence, any other output with a message, an unexpected
-    error with its traceback in the log; all with exit code 1.
+    A pipe that its reader closed changes nothing: the exit code is the command's. Any
+    other output that cannot be written ends it with a message, an unexpected error with
+    its traceback in the log; both with exit code 1. Ctrl + C ends it with 130.
     """
     if sys.stdout is None:
         # Else the next file opened would be standard output. Writing to it fails.
         sys.stdout = os.fdopen(os.open(os.devnull, os.O_RDONLY), "w")
+    sys.stdout = _StandardOutput(sys.stdout)
     try:
-        try:
-            run()
-        finally:
-            sys.stdout.flush()
-    except BrokenPipeError:
-        _end_output()
-        sys.exit(FAILED)
+        _run_and_flush(run)
     except OutputLostError as error:
         _end_with(str(error))
     except OSError as error:
-        _end_with(_why(error))
+        _log.debug("The command failed", exc_info=True)
+        say(_in_words(error))
+        sys.exit(FAILED)
     except Exception:
         # Python's own report would be no line of the log, with nothing masked.
         _log.exception("Unexpected error")
         say("This is a fault in ImageBase; please report it with the lines above.")
         sys.exit(FAILED)
+
+
+def _run_and_flush(run: Callable[[], object]) -> None:
+    try:
+        run()
+    except SystemExit as end:
+        if end.code == INTERRUPTED:
+            say("Interrupted. Start the command again to resume it or start it over.")
+        raise
+    except BrokenPipeError:
+        _end_output()
+    finally:
+        try:
+            sys.stdout.flush()
+        except BrokenPipeError:
+            _end_output()
 
 
 def _end_with(why: str) -> NoReturn:

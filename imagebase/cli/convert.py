@@ -8,6 +8,7 @@ import typer
 from imagebase.cli.console import (
     Quiet,
     Verbose,
+    local_path,
     progress_bar,
     refuse,
     reported_errors,
@@ -20,12 +21,15 @@ _Source = Annotated[
 ]
 _To = Annotated[str, typer.Option("--to", help="The format to write.")]
 _Output = Annotated[
-    Path | None, typer.Option("--output", help="The folder to write to.")
+    Path | None,
+    typer.Option("--output", callback=local_path, help="The folder to write to."),
 ]
 _Zip = Annotated[
     Path | None,
     typer.Option(
-        "--zip", help="Write the zip that the Export page makes, instead of --output."
+        "--zip",
+        callback=local_path,
+        help="Write the zip that the Export page makes, instead of --output.",
     ),
 ]
 _From = Annotated[

@@ -15,6 +15,7 @@ from imagebase.cli.console import (
     FAILED,
     Verbose,
     errors,
+    local_path,
     refuse,
     reported_errors,
     say,
@@ -42,7 +43,10 @@ _Labels = Annotated[
     Path, typer.Option("--labels", help="Their labels: a folder, a zip or one file.")
 ]
 _Output = Annotated[
-    Path, typer.Option("--output", help="The folder to write the model to.")
+    Path,
+    typer.Option(
+        "--output", callback=local_path, help="The folder to write the model to."
+    ),
 ]
 _Format = Annotated[
     str | None,

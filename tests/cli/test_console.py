@@ -1,13 +1,17 @@
 """Commands whose standard output cannot be written to."""
 
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+from imagebase.cli import app
 from imagebase.images.decode import encode_png
 from imagebase.settings import PROJECT_ROOT
 from tests.detection.darknet.darknet_models import write_one_box_model
@@ -96,5 +100,85 @@ def test_closed_pipe_ends_quietly(
     # The reader is gone before anything is written; the exit code is the command's.
     redirection = "| (exec <&-; sleep 0); exit ${PIPESTATUS[0]}"
     code, lines = run(commands[name], redirection, tmp_path / "home")
+    assert (code, lines) == (1 if "help" in name else 0, [])
+
+
+def test_closed_pipe_hides_no_failure(
+    commands: dict[str, list[str]], tmp_path: Path
+) -> None:
+    (tmp_path / "in" / "a.png").write_bytes(b"no image")
+    redirection = "| (exec <&-; sleep 0); exit ${PIPESTATUS[0]}"
+    code, lines = run(commands["annotate"], redirection, tmp_path / "home")
     assert code == 1
-    assert lines == []
+    assert lines[-1].endswith("could be annotated.")
+
+
+def test_error_of_another_file_is_not_said_of_standard_output() -> None:
+    program = (
+        "from imagebase.cli.console import run_to_the_end\n"
+        "run_to_the_end(lambda: open('/proc/no/such'))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=PROJECT_ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert done.stderr == (
+        "/proc/no/such cannot be used (No such file or directory); check the path and "
+        "its permissions.\n"
+    )
+
+
+def test_ctrl_c_in_quiet_is_one_line_and_130(tmp_path: Path) -> None:
+    model = str(write_one_box_model(tmp_path / "model"))
+    (tmp_path / "in").mkdir()
+    image = encode_png(np.zeros((600, 800, 3), np.uint8))
+    for number in range(3000):
+        (tmp_path / "in" / f"{number}.png").write_bytes(image)
+    out = tmp_path / "out"
+    command = ["annotate", str(tmp_path / "in"), "--output", str(out), "--quiet"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "imagebase", *command, "--model", model],
+        cwd=PROJECT_ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while not out.exists():
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    stdout, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert stdout == ""
+    assert stderr == (
+        "Interrupted. Start the command again to resume it or start it over.\n"
+    )
+
+
+@pytest.mark.parametrize("url", ["s3://bucket/out", "file:///tmp/out", "gs://b/o.zip"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["annotate", "photos", "--output"],
+        ["convert", "labels", "--to", "coco", "--output"],
+        ["convert", "labels", "--to", "coco", "--zip"],
+        ["evaluate", "--labels", "labels", "--output"],
+        ["train", "--images", "photos", "--labels", "labels", "--output"],
+        ["backup", "My images", "--output"],
+    ],
+    ids=lambda command: f"{command[0]} {command[-1]}",
+)
+def test_url_is_refused_as_a_place_to_write(
+    command: list[str], url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(app, [*command, url])
+    assert result.exit_code == 2
+    scheme = url.partition(":")[0]
+    assert result.stderr == (
+        f"{scheme}:// cannot be written to; give a path on this machine.\n"
+    )
+    assert list(tmp_path.iterdir()) == []
