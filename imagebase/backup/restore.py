@@ -229,7 +229,7 @@ def restore(
             before this has left.
     """
     taken = {dataset.name for dataset in store.datasets(scope.owner_id)}
-    _delete(store, scope)
+    delete_half_restored(store, scope)
     name = backup.manifest.name
     store.begin_copy(scope, f"{name} (being restored)")
     try:
@@ -244,7 +244,7 @@ def restore(
     except BaseException:
         # Why it ends is what a person has to know; what stays says so by its name.
         with contextlib.suppress(StoreError):
-            _delete(store, scope)
+            delete_half_restored(store, scope)
         raise
     _log.info("Backup restored: %d images", backup.manifest.images)
     return name
@@ -260,7 +260,7 @@ def _put_images(
         progress(done, total)
 
 
-def _delete(store: Store, scope: Scope) -> None:
+def delete_half_restored(store: Store, scope: Scope) -> None:
     """Delete a half-restored dataset; only a person's work grows its version.
 
     Raises:

@@ -1,10 +1,13 @@
 """The `serve` command: check weights, folders and the port, then start the app."""
 
+import errno
 import os
 import runpy
 import socket
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Annotated, Final
 
 import typer
@@ -78,7 +81,12 @@ def check(address: str, port: int) -> Iterator[str]:
             f"The data folder {current.home} cannot be made ({error.strerror}); "
             "set IMAGEBASE_HOME to a folder you may write to."
         ) from error
-    open_store(current).close()
+    _check_writable(current.home)
+    store = open_store(current)
+    try:
+        store.check_writable()
+    finally:
+        store.close()
     yield f"Data: {current.home}"
     _check_port(address, port)
     mode = current.mode_for(address)
@@ -95,6 +103,19 @@ def _allow(hosts: Sequence[str]) -> None:
     os.environ[ALLOWED_HOSTS] = ",".join([*hosts, before])
     settings.cache_clear()
     settings()
+
+
+def _check_writable(home: Path) -> None:
+    try:
+        with tempfile.TemporaryFile(dir=home):
+            pass
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            return  # what is stored can still be seen and downloaded
+        raise StoreError(
+            f"The data folder {home} cannot be written to ({error.strerror}); set "
+            "IMAGEBASE_HOME to a folder you may write to."
+        ) from error
 
 
 def url_of(address: str, port: int) -> str:

@@ -13,6 +13,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Final
 
 from imagebase.annotation import new_id
@@ -153,6 +154,14 @@ class JobContext:
 Handler = Callable[[JobContext], JsonObject | None]
 
 
+@dataclass(frozen=True, slots=True)
+class _Ended:
+    job_id: str
+    state: JobState
+    result: JsonObject | None
+    error: str | None
+
+
 class JobRunner:
     """The worker threads of one process; they start when there is work and end after.
 
@@ -180,6 +189,9 @@ class JobRunner:
         self._threads: set[threading.Thread] = set()
         self._claims: dict[str, str] = {}  # and the kind of each
         self._heart: threading.Thread | None = None
+        # How jobs ended of which the store could not be told yet, by claim.
+        self._unstored: dict[str, _Ended] = {}
+        self._is_recovered = False
         self._recover()
 
     def submit(self, scope: Scope, kind: str, parameters: JsonObject) -> str:
@@ -258,7 +270,26 @@ class JobRunner:
         for thread in threads:
             thread.join(max(deadline - time.monotonic(), 0.0))
 
+    def unstored_error(self, job_id: str) -> str:
+        """Return why a job failed that is stored as running; empty if it did not."""
+        with self._lock:
+            ended = list(self._unstored.values())
+        return next((end.error or "" for end in ended if end.job_id == job_id), "")
+
     def _recover(self) -> None:
+        """Take over from dead processes; tried again where the store is not writable.
+
+        A full disk or a busy database must not keep anyone from what is stored.
+        """
+        try:
+            self._take_over()
+            self._is_recovered = True
+        except StoreError:
+            _log.warning("Could not look for interrupted jobs", exc_info=True)
+            with self._lock:
+                self._start_heart()
+
+    def _take_over(self) -> None:
         """Interrupt the jobs of dead processes, and start on the queued ones."""
         self.store.interrupt_expired_jobs()
         dead = [
@@ -278,12 +309,15 @@ class JobRunner:
                 target=self._work, name="imagebase-job", daemon=True
             )
             self._threads.add(thread)
-            if self._heart is None:
-                self._heart = threading.Thread(
-                    target=self._renew_leases, name="imagebase-heartbeat", daemon=True
-                )
-                self._heart.start()
+            self._start_heart()
             thread.start()
+
+    def _start_heart(self) -> None:
+        if self._heart is None:
+            self._heart = threading.Thread(
+                target=self._beat, name="imagebase-heartbeat", daemon=True
+            )
+            self._heart.start()
 
     def _work(self) -> None:
         while (job := self._next_job()) is not None:
@@ -348,12 +382,18 @@ class JobRunner:
             error = _UNEXPECTED
         self._run_time.add(owner_id, started, time.monotonic())
         _log_end(job, state, error, time.monotonic() - started)
+        end = _Ended(job.job_id, state, result, error)
         try:
             context.flush()
-            self.store.end_job(job.claim_id, state, result=result, error=error)
+            self._store_end(job.claim_id, end)
         except StoreError:
-            # Its lease runs out, which makes it an interrupted job for everyone.
+            # The heartbeat tries again. For other processes its lease runs out.
             _log.exception("Could not store the end of job %s", job.job_id)
+            with self._lock:
+                self._unstored[job.claim_id] = end
+
+    def _store_end(self, claim_id: str, end: _Ended) -> None:
+        self.store.end_job(claim_id, end.state, result=end.result, error=end.error)
 
     def _state_after(self, context: JobContext) -> JobState:
         if not context.was_stopped:
@@ -362,18 +402,27 @@ class JobRunner:
             return JobState.INTERRUPTED
         return JobState.CANCELLED
 
-    def _renew_leases(self) -> None:
+    def _beat(self) -> None:
         """Renew leases, also during long steps; notice workers that died."""
         while not self._closing.wait(HEARTBEAT_SECONDS):
-            with self._lock:
-                claims = list(self._claims)
             try:
-                self.store.renew_leases(claims)
-                self.store.interrupt_expired_jobs()
-                if self.store.has_queued_jobs(list(self._handlers)):
-                    self._start_worker()
+                self._renew_leases()
             except StoreError:
                 _log.exception("Could not renew the leases of running jobs")
+
+    def _renew_leases(self) -> None:
+        with self._lock:
+            claims, unstored = list(self._claims), dict(self._unstored)
+        self.store.renew_leases([*claims, *unstored])
+        for claim_id, end in unstored.items():
+            self._store_end(claim_id, end)
+            with self._lock:
+                del self._unstored[claim_id]
+        if not self._is_recovered:
+            self._recover()
+        self.store.interrupt_expired_jobs()
+        if self.store.has_queued_jobs(list(self._handlers)):
+            self._start_worker()
 
 
 def _log_end(

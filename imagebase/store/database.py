@@ -22,6 +22,8 @@ from imagebase.errors import DatabaseBusyError, DatabaseUnreachableError, StoreE
 from imagebase.store.database_copies import is_damage, remedy
 
 BUSY_SECONDS: Final = 5
+# For a connection to a server, and for a free one of those there are.
+ANSWER_SECONDS: Final = 10
 _WRITES: Final = "imagebase_writes"
 
 
@@ -104,7 +106,14 @@ def _checked_url(database_url: str) -> URL:
 
 def _server_engine(url: URL) -> Engine:
     try:
-        return create_engine(url, pool_size=8, max_overflow=32, pool_pre_ping=True)
+        return create_engine(
+            url,
+            pool_size=8,
+            max_overflow=32,
+            pool_pre_ping=True,
+            pool_timeout=ANSWER_SECONDS,
+            connect_args={"connect_timeout": ANSWER_SECONDS},
+        )
     except ModuleNotFoundError as error:
         raise StoreError(
             f"IMAGEBASE_DATABASE_URL needs {error.name}, which is not installed; run "

@@ -48,6 +48,8 @@ class Owners(StorePart):
             ValueError: the id has other characters than letters, digits, `-` and `_`.
             LimitError: it would be one more than the most.
         """
+        if expires_at is None and self._never_expires(owner_id):
+            return  # a page opens where nothing can be written
         with self._database.write() as connection:
             if most is not None and not _exists(connection, owner_id):
                 _refuse_too_many(connection, most)
@@ -58,6 +60,13 @@ class Owners(StorePart):
         """Say whether there is such an owner."""
         with self._database.read() as connection:
             return _exists(connection, owner_id)
+
+    def _never_expires(self, owner_id: str) -> bool:
+        query = select(owners.c.owner_id).where(
+            owners.c.owner_id == check_owner_id(owner_id), owners.c.expires_at.is_(None)
+        )
+        with self._database.read() as connection:
+            return connection.scalar(query) is not None
 
     def touch(self, owner_id: str, *, expires_at: datetime | None) -> bool:
         """Put off the moment an owner expires; False where there is no such owner."""

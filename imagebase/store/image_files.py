@@ -5,10 +5,13 @@ An image is at `<owner_id>/<aa>/<sha256>`, as it came; a thumbnail at
 """
 
 import contextlib
+import errno
 import hashlib
 import os
 import re
 import shutil
+from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Final
 
@@ -20,7 +23,7 @@ from imagebase.errors import (
     StorageUnreachableError,
     StoreError,
 )
-from imagebase.store.scope import check_owner_id
+from imagebase.store.scope import OWNER_ID, check_owner_id
 
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 _THUMBNAILS: Final = "thumbnails"
@@ -59,6 +62,34 @@ class ImageFiles:
             for name in self._names(folder)
         )
 
+    def check_readable(self) -> None:
+        """Do nothing where the location can be read.
+
+        Raises:
+            StoreError: it cannot.
+        """
+        self._names(self._root)
+
+    def check_writable(self) -> None:
+        """Write a small file and delete it.
+
+        Raises:
+            StoreError: this is not possible, for another reason than a full disk.
+        """
+        path = str(self._root / f".imagebase-{new_id()}")
+        try:
+            if self.is_local:
+                Path(path).parent.mkdir(parents=True, exist_ok=True)
+            self._files.pipe_file(path, b"1")
+            self._files.rm_file(path)
+        except self._errors as error:
+            if getattr(error, "errno", None) == errno.ENOSPC:
+                return
+            raise StoreError(
+                f"Images cannot be written to {self._root} ({_reason(error)}); set "
+                "IMAGEBASE_STORAGE_URL to a place you may write to."
+            ) from error
+
     @property
     def is_local(self) -> bool:
         """Say whether the files are in a folder of this machine."""
@@ -76,6 +107,38 @@ class ImageFiles:
                 "check IMAGEBASE_STORAGE_URL."
             ) from error
         return [PurePosixPath(path).name for path in found]
+
+    def owners(self) -> list[str]:
+        """Return the owners that have a folder."""
+        return [name for name in self._names(self._root) if OWNER_ID.fullmatch(name)]
+
+    def stored(self, owner_id: str) -> Iterator[tuple[str, datetime]]:
+        """Yield the id of each image file of an owner, and when it was written.
+
+        Raises:
+            StoreError: they cannot be listed.
+        """
+        folder = self._root / check_owner_id(owner_id)
+        for part in self._names(folder):
+            if len(part) != 2:
+                continue
+            for name in self._names(folder / part):
+                if _SHA256.fullmatch(name):
+                    with contextlib.suppress(FileNotFoundError):
+                        yield name, self._written_at(folder / part / name)
+
+    def delete_drafts(self, before: datetime) -> None:
+        """Delete what processes that were killed had begun to write until then."""
+        if not self.is_local:
+            return
+        for draft in Path(self._root).glob("*/**/.*"):
+            with contextlib.suppress(OSError):
+                if draft.is_file() and draft.stat().st_mtime < before.timestamp():
+                    draft.unlink()
+
+    def _written_at(self, path: PurePosixPath) -> datetime:
+        moment: datetime = self._files.modified(str(path))
+        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
     def has(self, owner_id: str, image_id: str, *, byte_count: int) -> bool:
         """Say whether the image is there as it came, its length compared first."""

@@ -66,7 +66,7 @@ class StorePart:
         """
         for chunk in chunks(image_ids):
             with self._database.write(files_lock(owner_id)) as connection:
-                counted = _counted(connection, owner_id, chunk)
+                counted = counted_images(connection, owner_id, chunk)
                 for image_id in set(chunk) - counted:
                     self._delete_file(owner_id, image_id)
 
@@ -77,9 +77,10 @@ class StorePart:
             _log.warning("The file of image %s stays behind", image_id, exc_info=True)
 
 
-def _counted(
+def counted_images(
     connection: Connection, owner_id: str, image_ids: Iterable[str]
 ) -> set[str]:
+    """Return those of these images that a dataset of the owner has."""
     query = (
         select(images.c.image_id)
         .join(datasets, datasets.c.dataset_id == images.c.dataset_id)

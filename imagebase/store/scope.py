@@ -16,7 +16,7 @@ _Item = TypeVar("_Item")
 # More would pass the number of parameters that a statement may have somewhere.
 CHUNK: Final = 500
 
-_OWNER_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,128}")
+OWNER_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ def check_owner_id(owner_id: str) -> str:
     Raises:
         ValueError: it has other characters than letters, digits, `-` and `_`.
     """
-    if not _OWNER_ID.fullmatch(owner_id):
+    if not OWNER_ID.fullmatch(owner_id):
         raise ValueError(f"{owner_id!r} cannot be an owner's id")
     return owner_id
 

@@ -1,12 +1,14 @@
 """The store: everything that is kept, put together from its parts."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
+from imagebase.annotation import utc_now
 from imagebase.errors import StoreError
 from imagebase.settings import TEAM_OWNER, Limits, Settings
 from imagebase.store.annotation_rows import Listing
@@ -14,7 +16,12 @@ from imagebase.store.backup_rows import Copies
 from imagebase.store.candidates import CandidateStore
 from imagebase.store.comments import Comments
 from imagebase.store.database import Database
-from imagebase.store.database_copies import copy_if_due, damage, remedy
+from imagebase.store.database_copies import (
+    copy_if_due,
+    damage,
+    remedy,
+    restored_copies,
+)
 from imagebase.store.datasets import Datasets, Owners
 from imagebase.store.edits import Editing
 from imagebase.store.ignore_areas import IgnoreAreas
@@ -26,12 +33,17 @@ from imagebase.store.label_changes import LabelChanges
 from imagebase.store.labels import Labels
 from imagebase.store.migrate import bring_up_to_date, schema_revision
 from imagebase.store.record_reader import Records
+from imagebase.store.repository import counted_images
+from imagebase.store.scope import chunks
 from imagebase.store.similarity import Looks
 from imagebase.store.statistics import Statistics
 from imagebase.store.tables import images, owners
 from imagebase.store.uncertainty import Doubts
 from imagebase.store.undo import Undo
 
+_SETTLED: Final = timedelta(hours=1)
+# Of files without a row; more of them than images there are is no accident.
+_FEW_FILES: Final = 100
 _BARE: Final = "without any dataset"
 
 _log: Final = logging.getLogger(__name__)
@@ -79,6 +91,81 @@ class Store(
             return None
         return copy_if_due(path, should_stop=should_stop)
 
+    def check_reachable(self) -> None:
+        """Do nothing where the database and the image files answer.
+
+        Raises:
+            StoreError: one of them does not.
+        """
+        with self._database.read() as connection:
+            connection.execute(select(owners.c.owner_id).limit(1))
+        self._files.check_readable()
+
+    def check_writable(self) -> None:
+        """Do nothing where image files can be written, or the disk is only full.
+
+        Raises:
+            StoreError: they cannot.
+        """
+        self._files.check_writable()
+
+    def sweep_files(self) -> int:
+        """Delete image files that no row counts; return how many there were.
+
+        A file is left alone that is younger than an hour, since its row may be on its
+        way; and one that came between a copy of the database and its restoring. Where
+        most files have no row this is likely not their database: none is deleted.
+
+        Raises:
+            StoreError: the files cannot be listed.
+        """
+        self._files.delete_drafts(utc_now() - _SETTLED)
+        lost = [
+            (owner_id, image_id)
+            for owner_id in self._files.owners()
+            for image_id in self._without_rows(owner_id)
+        ]
+        kept = self._count_images()
+        if len(lost) > max(_FEW_FILES, kept):
+            _log.warning(
+                "%d image files have no row in this database and %d have one: none is "
+                "deleted, as it may be the wrong database",
+                *(len(lost), kept),
+            )
+            return 0
+        for owner_id, image_ids in _by_owner(lost).items():
+            self._delete_unused_files(owner_id, image_ids)
+        if lost:
+            _log.info("%d image files without a row deleted", len(lost))
+        return len(lost)
+
+    def _without_rows(self, owner_id: str) -> list[str]:
+        path = self._database.path
+        restored = list(restored_copies(path)) if path else []
+        newest = utc_now() - _SETTLED
+        old = [
+            image_id
+            for image_id, written_at in self._files.stored(owner_id)
+            if written_at < newest
+            and not any(
+                one.made_at - _SETTLED <= written_at <= one.restored_at + _SETTLED
+                for one in restored
+            )
+        ]
+        with self._database.read() as connection:
+            return [
+                image_id
+                for chunk in chunks(old)
+                for image_id in sorted(
+                    set(chunk) - counted_images(connection, owner_id, chunk)
+                )
+            ]
+
+    def _count_images(self) -> int:
+        with self._database.read() as connection:
+            query = select(func.count()).select_from(images)
+            return int(connection.scalar(query) or 0)
+
     def _has_rows(self) -> bool:
         with self._database.read() as connection:
             return connection.scalar(select(images.c.image_id).limit(1)) is not None
@@ -113,6 +200,13 @@ def open_store(settings: Settings, *, max_labels: int = Limits().max_labels) -> 
         "Store opened: %s, images in %s", store.database_url, settings.storage_url
     )
     return store
+
+
+def _by_owner(lost: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    grouped: dict[str, list[str]] = {}
+    for owner_id, image_id in lost:
+        grouped.setdefault(owner_id, []).append(image_id)
+    return grouped
 
 
 def _refuse_damaged(database: Database) -> None:

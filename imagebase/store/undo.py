@@ -137,7 +137,8 @@ class Undo(StorePart):
         Raises:
             UndoRefusedError: there is none, or an image or label was changed since.
         """
-        return self._step(scope, is_undo=True, on_progress=on_progress)
+        query = _next_undo(scope)
+        return self._step(scope, query, is_undo=True, on_progress=on_progress)
 
     def redo(
         self, scope: Scope, *, on_progress: OnProgress | None = None
@@ -150,7 +151,34 @@ class Undo(StorePart):
         Raises:
             UndoRefusedError: there is none, or an image or label was changed since.
         """
-        return self._step(scope, is_undo=False, on_progress=on_progress)
+        query = _next_redo(scope)
+        return self._step(scope, query, is_undo=False, on_progress=on_progress)
+
+    def undo_change(
+        self, scope: Scope, change_id: str, *, on_progress: OnProgress | None = None
+    ) -> UndoResult | None:
+        """Undo one change, of anyone, as long as nothing that it changed was since.
+
+        Args:
+            scope: the dataset, and who undoes it.
+            change_id: what the saves were made with; of a job its id.
+            on_progress: as for `undo`.
+
+        Returns:
+            What was undone; None where nothing was saved under this id.
+
+        Raises:
+            UndoRefusedError: an image or label was changed since.
+        """
+        query = select(changes.c.change_key, changes.c.change_id).where(
+            changes.c.dataset_id == scope.dataset_id,
+            changes.c.change_id == change_id,
+            changes.c.kind == "edit",
+            changes.c.state == _DONE,
+        )
+        if not self._has(query, scope):
+            return None
+        return self._step(scope, query, is_undo=True, on_progress=on_progress)
 
     def can_undo(self, scope: Scope) -> bool:
         """Say whether `scope.who` has a change to undo."""
@@ -198,9 +226,13 @@ class Undo(StorePart):
             return int(connection.scalar(counted) or 0)
 
     def _step(
-        self, scope: Scope, *, is_undo: bool, on_progress: OnProgress | None
+        self,
+        scope: Scope,
+        query: AnySelect,
+        *,
+        is_undo: bool,
+        on_progress: OnProgress | None,
     ) -> UndoResult:
-        query = _next_undo(scope) if is_undo else _next_redo(scope)
         with self._writing(scope) as connection:
             change = connection.execute(query).first()
             if change is None:

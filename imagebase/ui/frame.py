@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Final
 import streamlit as st
 
 from imagebase.annotation.states import GROUPS, group_counts
+from imagebase.disk_space import free_bytes
 from imagebase.errors import ImageBaseError
-from imagebase.settings import ASSETS_FOLDER, PROJECT_ROOT, Mode
+from imagebase.settings import ASSETS_FOLDER, PROJECT_ROOT, Mode, settings
 from imagebase.ui import address, bulk_progress, job_progress, services, state, widgets
 from imagebase.ui.identity import (
     has_login,
@@ -94,6 +95,10 @@ def run(page: "StreamlitPage") -> None:
         _drop_blind_clicks()
         show_message()
         with st.container():
+            _warn_of_full_disk()
+        with st.container():
+            job_progress.interruptions()
+        with st.container():
             bulk_progress.run_scheduled()
         widgets.go_to_editor()
         if page.title != "Edit":  # Edit notes its image as well
@@ -103,9 +108,19 @@ def run(page: "StreamlitPage") -> None:
         address.end_run()
     except ImageBaseError as error:
         _log.warning("Page %s stopped", page.title, exc_info=True)
-        st.error(widgets.escape(str(error)))
+        widgets.show_error(error)
     finally:
         _is_inside.reset(inside)
+
+
+def _warn_of_full_disk() -> None:
+    free = free_bytes(settings().home)
+    if free < services.limits().min_free_bytes:
+        st.warning(
+            f"The server's disk is nearly full ({widgets.megabytes(free)} free). You "
+            "can still see, edit and download; uploads and exports need more space.",
+            icon=":material/hard_drive:",
+        )
 
 
 def _drop_blind_clicks() -> None:

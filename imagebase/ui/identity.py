@@ -1,6 +1,7 @@
 """Identity of a visitor: their cookie, their datasets, their display name."""
 
 import getpass
+import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,11 +12,13 @@ from urllib.parse import quote, unquote
 import streamlit as st
 
 from imagebase.annotation import clean_text, utc_now
-from imagebase.errors import LoginError
+from imagebase.errors import DatabaseUnreachableError, LoginError, StoreError
 from imagebase.settings import TEAM_OWNER as TEAM_OWNER
 from imagebase.settings import Mode, is_loopback, settings
 from imagebase.ui import services
 from imagebase.ui.web import cookies
+
+_log: Final = logging.getLogger(__name__)
 
 _SCRIPT: Final = """
 export default function({ data }) {
@@ -197,8 +200,16 @@ def _mark_as_seen(owner_id: str) -> None:
     """Postpone the deletion of a demo visitor's data, at most twice a minute."""
     now, seconds = time.monotonic(), services.limits().session_seconds
     pause = min(_SEEN_EVERY_SECONDS, seconds / 4) if seconds else _SEEN_EVERY_SECONDS
-    if now - st.session_state.get(_SEEN, -pause) >= pause:
+    if now - st.session_state.get(_SEEN, -pause) < pause:
+        return
+    try:
         keep_owner(owner_id)
+    except DatabaseUnreachableError:
+        raise
+    except StoreError:
+        # On a full disk, too, a person may see and download what is there.
+        _log.warning("A visit could not be noted", exc_info=True)
+        st.session_state[_SEEN] = time.monotonic()
 
 
 def keep_owner(owner_id: str) -> None:

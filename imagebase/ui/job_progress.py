@@ -1,9 +1,12 @@
 """Progress of background jobs on screen, with Cancel and Resume."""
 
+from dataclasses import replace
 from typing import Any, Final
 
 import streamlit as st
 
+from imagebase.backup.restore import delete_half_restored
+from imagebase.jobs.temporary_files import forget_dropped
 from imagebase.store import JobInfo, JobState
 from imagebase.ui import services, state, widgets
 from imagebase.wording import ordinal
@@ -32,6 +35,10 @@ _KEPT_OF_INTERRUPTED: Final = {
     "backup": "Resuming starts over.",
     "restore": "Resuming starts over and deletes the restored part, unless someone "
     "has edited it.",
+}
+_HALF: Final = {
+    "import": "An import of labels is only partly in this dataset.",
+    "restore": "A backup is only partly restored.",
 }
 _ACTIVE: Final = (JobState.QUEUED, JobState.RUNNING)
 
@@ -87,16 +94,52 @@ def _show(kind: str, job: JobInfo) -> None:
             f"{_KEPT_OF_CANCELLED.get(kind, _KEPT)}"
         )
     elif job.state is JobState.INTERRUPTED:
-        st.warning(
-            f"The server stopped at {job.done:,} of {job.total:,}. "
-            f"{_KEPT_OF_INTERRUPTED.get(kind, _KEPT)}"
-        )
+        st.warning(f"{_why_stopped(job)} {_KEPT_OF_INTERRUPTED.get(kind, _KEPT)}")
         st.button(
             "Resume",
             key=f"jobs.resume.{job.job_id}",
             icon=":material/play_arrow:",
             on_click=_resume,
             args=(job.job_id,),
+        )
+
+
+def _why_stopped(job: JobInfo) -> str:
+    """Return why a job is interrupted: its error where that could not be stored."""
+    error = services.runner().unstored_error(job.job_id)
+    if error:
+        return f"{widgets.escape(error)} Stopped at {job.done:,} of {job.total:,}."
+    return f"The server stopped at {job.done:,} of {job.total:,}."
+
+
+def interruptions() -> None:
+    """Draw what stands half in the dataset, with Resume and Undo; top of every page."""
+    for kind, half in _HALF.items():
+        job = latest(kind)
+        if job is not None and job.state is JobState.INTERRUPTED:
+            with st.container(key=f"jobs.interrupted.{kind}"):
+                _interruption(job, half)
+
+
+def _interruption(job: JobInfo, half: str) -> None:
+    st.warning(
+        f"**{half}** {_why_stopped(job)} Resume it, or undo what it has saved.",
+        icon=":material/warning:",
+    )
+    with st.container(horizontal=True):
+        st.button(
+            "Resume",
+            key=f"jobs.top.resume.{job.job_id}",
+            icon=":material/play_arrow:",
+            on_click=_resume,
+            args=(job.job_id,),
+        )
+        st.button(
+            "Undo",
+            key=f"jobs.top.undo.{job.job_id}",
+            icon=":material/undo:",
+            on_click=_undo,
+            args=(job,),
         )
 
 
@@ -181,3 +224,21 @@ def _cancel(job_id: str) -> None:
 @state.reports_errors
 def _resume(job_id: str) -> None:
     services.runner().resume(state.scope(), job_id)
+
+
+@state.reports_errors
+def _undo(job: JobInfo) -> None:
+    """Take back what an interrupted import or restore has saved, and end it."""
+    store, scope = services.store(), state.scope()
+    if job.kind == "restore":
+        target = replace(scope, dataset_id=job.parameters["dataset_id"])
+        delete_half_restored(store, target)
+        said = "Undone: the restored part is deleted."
+    else:
+        undone = store.undo_change(scope, job.job_id)
+        if undone is not None:
+            state.forget_shown(undone.image_ids)
+        said = undone.description if undone else "Nothing had been saved yet."
+    forget_dropped(scope, job.parameters["upload"])
+    store.cancel_job(scope, job.job_id)
+    state.say(said)

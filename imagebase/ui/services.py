@@ -2,14 +2,18 @@
 
 import gc
 import logging
+import math
 import sys
 import threading
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
 import streamlit as st
 
 from imagebase.detection.library import delete_models
+from imagebase.errors import StoreError
 from imagebase.jobs.evaluation import delete_evaluations
 from imagebase.jobs.handlers import HANDLERS
 from imagebase.jobs.runner import JobRunner
@@ -21,6 +25,7 @@ from imagebase.store.database_copies import CopyStoppedError
 
 _frozen_modules = 0
 SWEEP_SECONDS: Final = 60
+DAY_SECONDS: Final = 24 * 3600
 
 
 def freeze_modules() -> None:
@@ -70,6 +75,15 @@ def runner() -> JobRunner:
     return _open(settings()).runner
 
 
+def is_reachable() -> bool:
+    """Say whether the database and the image files answer."""
+    try:
+        store().check_reachable()
+    except StoreError:
+        return False
+    return True
+
+
 def close() -> None:
     """Stop all jobs and close every store; the next call reopens them."""
     with _lock:
@@ -103,26 +117,33 @@ def _open_now(current: Settings) -> _Opened:
         name="imagebase-sweeper",
         daemon=True,
     )
+    jobs = JobRunner(opened, HANDLERS, limits=limits())
     sweeper.start()
-    return _Opened(
-        opened, JobRunner(opened, HANDLERS, limits=limits()), sweeper, closing
-    )
+    return _Opened(opened, jobs, sweeper, closing)
 
 
 def _keep_sweeping(swept: Store, closing: threading.Event) -> None:
-    """Delete expired data now and once a minute; copy the database once a day."""
+    """Delete expired data once a minute; daily copy the database and sweep files."""
+    files_swept_at = -math.inf
     while not closing.is_set():
-        try:
-            _sweep(swept)
-            swept.copy_database_if_due(closing.is_set)
-        except CopyStoppedError:
-            return
-        # Cloud file systems raise errors of their own; the next sweep must still run.
-        except Exception:
-            _log.exception("Could not delete expired data or copy the database")
+        _try("delete expired data", lambda: _sweep(swept))
+        _try("copy the database", lambda: swept.copy_database_if_due(closing.is_set))
+        if time.monotonic() - files_swept_at > DAY_SECONDS:
+            files_swept_at = time.monotonic()
+            _try("delete files without a row", swept.sweep_files)
         if not closing.wait(SWEEP_SECONDS):
             # By now the pages have imported their modules.
             freeze_modules()
+
+
+def _try(what: str, work: Callable[[], object]) -> None:
+    try:
+        work()
+    except CopyStoppedError:
+        return
+    # Cloud file systems raise errors of their own; the next work must still be done.
+    except Exception:
+        _log.exception("Could not %s", what)
 
 
 def _sweep(swept: Store) -> None:

@@ -9,7 +9,11 @@ from typing import Any, BinaryIO, Final, NamedTuple, ParamSpec, TypeVar
 import streamlit as st
 
 from imagebase.annotation import ReviewStatus
-from imagebase.errors import ImageBaseError
+from imagebase.errors import (
+    DatabaseUnreachableError,
+    ImageBaseError,
+    StorageUnreachableError,
+)
 from imagebase.images.thumbnails import NO_FILE, NO_FILE_ADVICE, is_placeholder
 from imagebase.ui import services, state
 from imagebase.wording import plural as plural
@@ -29,6 +33,8 @@ _PAGE_NUMBER_PX: Final = 40
 _LEAST_PAGES_PX: Final = 280
 # Total length of the names in one row at 1280 px without a second line.
 _NAME_LETTERS_IN_A_ROW: Final = 96
+
+WAIT_SECONDS: Final = 2.0
 
 ICON_ONLY: Final = "icon-only"
 
@@ -75,9 +81,26 @@ def guarded(draw: Callable[P, None]) -> Callable[P, None]:
             draw(*args, **kwargs)
         except ImageBaseError as error:
             _log.warning("A part of a page stopped", exc_info=True)
-            st.error(escape(str(error)))
+            show_error(error)
 
     return guard
+
+
+def show_error(error: ImageBaseError) -> None:
+    """Show an error; where a server does not answer, wait for it and draw again."""
+    if isinstance(error, DatabaseUnreachableError):
+        _wait("The database does not answer; trying again …")
+    elif isinstance(error, StorageUnreachableError):
+        _wait("The image storage does not answer; trying again …")
+    else:
+        st.error(escape(str(error)))
+
+
+@st.fragment(run_every=WAIT_SECONDS)
+def _wait(sentence: str) -> None:
+    st.warning(sentence, icon=":material/sync:")
+    if services.is_reachable():
+        st.rerun()
 
 
 def in_dialog(draw: Callable[P, None]) -> Callable[P, None]:

@@ -117,6 +117,7 @@ QUERIES: Final[dict[str, Query]] = {
     "save": lambda store, scope, i, j: store.save(scope, _edited(i)),
     "save_many": lambda store, scope, i, j: store.save_many(scope, [_edited(i)]),
     "undo": lambda store, scope, i, j: store.undo(scope),
+    "undo_change": lambda store, scope, i, j: store.undo_change(scope, j),
     "redo": lambda store, scope, i, j: store.redo(scope),
     "can_undo": lambda store, scope, i, j: store.can_undo(scope),
     "undo_size": lambda store, scope, i, j: store.undo_size(scope),
@@ -176,6 +177,9 @@ WITHOUT_SCOPE: Final = {
     "running_workers",
     "close",
     "copy_database_if_due",
+    "check_reachable",
+    "check_writable",
+    "sweep_files",
     "database_url",
 }
 

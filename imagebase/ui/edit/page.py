@@ -165,7 +165,7 @@ def _canvas(
     try:
         picture = cache.display_picture(*where)
     except ImageFileError as error:
-        st.error(widgets.escape(str(error)))
+        widgets.show_error(error)
         st.image(cache.no_picture(record), width="stretch", alt=record.file_name)
         return
     canvas.draw_editor(
