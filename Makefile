@@ -10,7 +10,13 @@ BIN := $(VENV)/bin
 unexport PYTHONDONTWRITEBYTECODE
 SOURCES := app.py scripts pages imagebase tests benchmarks
 
-.PHONY: run test pytest test-all check format benchmark clean
+# Exact versions with hashes. Other systems than Linux take what requirements.txt allows.
+INSTALL_RUN := -r requirements.txt
+ifeq ($(shell uname -s),Linux)
+INSTALL_RUN := --require-hashes -r requirements.lock
+endif
+
+.PHONY: run test pytest test-all check format benchmark lock clean
 
 run: $(VENV)/.run
 	$(BIN)/python -m imagebase serve --samples
@@ -37,6 +43,13 @@ format: $(VENV)/.test
 benchmark: $(VENV)/.test
 	$(BIN)/python -m benchmarks
 
+lock: | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	  --no-header --output-file $(VENV)/lock.txt requirements.txt
+	(sed -n '/^#/!q;p' requirements.lock && cat $(VENV)/lock.txt) > $(VENV)/lock.new
+	mv $(VENV)/lock.new requirements.lock
+
 clean:
 	rm -rf $(VENV) build test-results .mypy_cache .ruff_cache .pytest_cache
 
@@ -44,8 +57,8 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 
-$(VENV)/.run: requirements.txt scripts/system_packages.sh | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet -r requirements.txt
+$(VENV)/.run: requirements.txt requirements.lock scripts/system_packages.sh | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet $(INSTALL_RUN)
 	scripts/system_packages.sh run "$(BIN)/python"
 	touch $@
 

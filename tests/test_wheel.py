@@ -261,6 +261,44 @@ def test_requirements_are_those_of_the_package_and_postgres(
     assert sorted(lines_of("requirements.txt")) == sorted(wanted)
 
 
+def locked() -> dict[str, list[Requirement]]:
+    """The packages of the lock file: one or, by Python version, more lines of each."""
+    text = (PROJECT_ROOT / "requirements.lock").read_text(encoding="utf-8")
+    entries = text.replace("\\\n", " ").splitlines()
+    found: dict[str, list[Requirement]] = {}
+    for entry in entries:
+        if entry and entry.lstrip()[0] != "#":
+            line, *hashes = entry.split("--hash=sha256:")
+            assert hashes, line
+            requirement = Requirement(line)
+            found.setdefault(canonicalize_name(requirement.name), []).append(
+                requirement
+            )
+    return found
+
+
+@pytest.mark.parametrize("python", ["3.11", "3.12", "3.13"])
+def test_lock_file_has_one_allowed_version_of_all_that_is_required(python: str) -> None:
+    found, linux = locked(), {"python_version": python, "sys_platform": "linux"}
+    linux["python_full_version"] = f"{python}.0"
+    for text in lines_of("requirements.txt"):
+        wanted = Requirement(text)
+        (exact,) = [
+            one
+            for one in found[canonicalize_name(wanted.name)]
+            if one.marker is None or one.marker.evaluate(linux)
+        ]
+        (version,) = [one.version for one in exact.specifier]
+        assert version in wanted.specifier, f"run `make lock`: {exact}, not {wanted}"
+
+
+def test_lock_file_names_no_host() -> None:
+    text = (PROJECT_ROOT / "requirements.lock").read_text(encoding="utf-8")
+    assert "://" not in text
+    assert "index-url" not in text
+    assert len(locked()) > 50
+
+
 def test_pytorch_of_the_tests_is_one_that_the_extra_allows(
     project: dict[str, Any],
 ) -> None:
