@@ -5,6 +5,7 @@ image, the origin at the top-left corner of the top-left pixel, far edges exclus
 """
 
 import math
+import re
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -133,14 +134,24 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-def clean_text(text: str) -> str:
-    """Return text that every database and file format can hold.
+# Controls but tab and line ends; marks that turn the reading direction; what takes no
+# room. Joiners stay: emoji and Persian need them.
+_HIDDEN: Final = re.compile(
+    "[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f"
+    "\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff]"
+)
 
-    NUL and lone surrogates are removed; PostgreSQL takes neither.
+
+def clean_text(text: str) -> str:
+    """Return text that every database and format can hold, and that shows as it is.
+
+    NUL and lone surrogates are removed, which PostgreSQL does not take, and characters
+    that are invisible: controls, and those that turn what follows, with which
+    `photo\\u202egpj.exe` looks like a JPEG.
     """
-    if text.isascii() and "\0" not in text:
+    if text.isprintable():
         return text
-    return text.replace("\0", "").encode("utf-8", "ignore").decode("utf-8")
+    return _HIDDEN.sub("", text).encode("utf-8", "ignore").decode("utf-8")
 
 
 @dataclass(frozen=True, slots=True)
@@ -360,7 +371,7 @@ def clean_label(name: str) -> str:
     Raises:
         ValueError: nothing is left of it.
     """
-    cleaned = " ".join(clean_text(name).splitlines())[:MAX_LABEL_LENGTH]
+    cleaned = clean_text(" ".join(name.splitlines()))[:MAX_LABEL_LENGTH]
     if not cleaned.strip():
         raise ValueError("a label needs a name")
     return cleaned

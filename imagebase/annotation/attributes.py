@@ -67,7 +67,7 @@ def clean_attributes(given: Mapping[str, object]) -> Cleaned:
 
 
 def _cleaned(text: str) -> str:
-    return _UNKEPT.sub("", _LINE_ENDS.sub("\n", clean_text(text))).strip()
+    return _UNKEPT.sub("", clean_text(_LINE_ENDS.sub("\n", text))).strip()
 
 
 def _reason_against(name: str, value: object, clean: Attributes) -> str | None:

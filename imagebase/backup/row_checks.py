@@ -5,7 +5,14 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from imagebase.annotation import Box, ReviewStatus, Size, Source, clean_label
+from imagebase.annotation import (
+    MAX_LABEL_LENGTH,
+    Box,
+    ReviewStatus,
+    Size,
+    Source,
+    clean_label,
+)
 from imagebase.annotation.areas import shape_of_json
 from imagebase.annotation.attributes import check_attributes
 from imagebase.backup.write import image_path
@@ -28,6 +35,9 @@ _MAX_POSITION: Final = 2**31 - 1
 _MAX_PX: Final = 1e6
 _KINDS: Final = frozenset({"edit", "undo", "redo"})
 _STATES: Final = frozenset({"done", "undone", "dropped"})
+
+_MAX_NAME_LENGTH: Final = 400
+_LONG_TEXTS: Final = frozenset({"text", "comment", "reason", "error", "message"})
 
 Row = Mapping[str, Any]
 
@@ -81,6 +91,7 @@ class RowChecks:
         is_of_image = copied.needs_image or row.get("image_id") is not None
         if is_of_image and copied.name not in ("images", "events"):
             _must(row["image_id"] in self.sizes, "its image is not in this backup")
+        _check_lengths(row)
         try:
             self._checks[copied.name](row)
         except (LimitError, ValueError):
@@ -213,10 +224,19 @@ def _must(holds: bool, otherwise: str) -> None:
         raise ValueError(otherwise)
 
 
+def _check_lengths(row: Row) -> None:
+    """Refuse names that no page would have taken."""
+    for column, value in row.items():
+        most = MAX_COMMENT_LENGTH if column in _LONG_TEXTS else _MAX_NAME_LENGTH
+        if isinstance(value, str) and len(value) > most:
+            raise ValueError(f"its {column} has more than {most:,} characters")
+
+
 def _check_tags(tags: object) -> None:
     if not isinstance(tags, list) or len(tags) > MAX_TAGS:
         raise ValueError("invalid tags")
     _must(all(isinstance(tag, str) for tag in tags), "a tag is not text")
+    _must(all(len(tag) <= MAX_LABEL_LENGTH for tag in tags), "a tag is too long")
 
 
 def _check_quality(state: Mapping[str, Any] | None) -> None:

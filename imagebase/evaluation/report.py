@@ -33,6 +33,11 @@ from imagebase.evaluation.figures import (
 from imagebase.images.decode import RgbArray, encode_jpeg
 from imagebase.wording import plural
 
+# Nothing in a report may run or be fetched, whatever a name in it holds.
+POLICY: Final = (
+    '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; '
+    "img-src data:; style-src 'unsafe-inline'\">"
+)
 STYLE: Final = """
 :root { color-scheme: light dark; --ink: #1b1f24; --paper: #fff; --soft: #667;
   --rule: #d8dce2; --cell: 0, 114, 178; --wrong: 213, 94, 0; }
@@ -134,6 +139,7 @@ def report(
     ]
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        f"{POLICY}"
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{escape(about.title)}</title><style>{STYLE}</style></head>"
         f"<body>{''.join(body)}</body></html>\n"

@@ -128,7 +128,7 @@ def read(tree: FileTree, collector: LabelReader) -> None:
 
 
 def _read_list(tree: FileTree, file: str, collector: LabelReader) -> None:
-    rows = csv_rows(tree, file)
+    rows = csv_rows(tree, file, own=(_COLUMNS, (*_COLUMNS, _PART_COLUMN)))
     _, header = next(rows, (1, []))
     if tuple(header[:2]) != _COLUMNS:
         raise AnnotationFileError(

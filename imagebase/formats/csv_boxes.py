@@ -12,7 +12,14 @@ from imagebase.formats.base import (
     Format,
     WriteOptions,
 )
-from imagebase.formats.csv_columns import CsvRow, CsvTable, Reading, box_of, decimal
+from imagebase.formats.csv_columns import (
+    OWN_COLUMNS,
+    CsvRow,
+    CsvTable,
+    Reading,
+    box_of,
+    decimal,
+)
 from imagebase.formats.reader import LabelReader, image_name, number
 from imagebase.formats.shapes import (
     confidence_of,
@@ -31,10 +38,6 @@ from imagebase.formats.trees import FILES_TO_TRY, files_named, names_with_suffix
 from imagebase.images.decode import read_header
 
 FILE: Final = "annotations.csv"
-COLUMNS: Final = (
-    *("filename", "width", "height", "class", "xmin", "ymin", "xmax", "ymax"),
-    "confidence",
-)
 # A row is a box: images without one are listed here, and labels without one there.
 _IMAGES_FILE: Final = "images.csv"
 _LABELS_FILE: Final = "labels.txt"
@@ -46,9 +49,9 @@ _IMAGES_TO_OPEN: Final = 100
 
 def write(export_set: ExportSet, options: WriteOptions) -> Iterator[ExportFile]:
     """Write the boxes, the list of images, the labels in their order, the images."""
-    yield ExportFile(FILE, csv_table(COLUMNS, _box_rows(export_set)))
+    yield ExportFile(FILE, csv_table(OWN_COLUMNS, _box_rows(export_set)))
     images = ((i.name, *i.record.size) for i in export_set.images)
-    yield ExportFile(_IMAGES_FILE, csv_table(COLUMNS[:3], images))
+    yield ExportFile(_IMAGES_FILE, csv_table(OWN_COLUMNS[:3], images))
     yield ExportFile(_LABELS_FILE, names_file(export_set.labels))
     if options.with_images:
         for image in export_set.images:
@@ -123,7 +126,7 @@ def read(tree: FileTree, collector: LabelReader) -> None:
     if not tables:
         raise AnnotationFileError(
             "There is no CSV file with boxes here: its first line names the columns "
-            f"{', '.join(COLUMNS[:-1])}, in any order."
+            f"{', '.join(OWN_COLUMNS[:-1])}, in any order."
         )
 
 

@@ -27,6 +27,12 @@ from imagebase.formats.trees import is_image_name
 CsvRow = Mapping[str, str]
 SizeOf = Callable[[str], Size | None]
 
+# Of the files that we write; the list of images has the first three.
+OWN_COLUMNS: Final = (
+    *("filename", "width", "height", "class", "xmin", "ymin", "xmax", "ymax"),
+    "confidence",
+)
+
 _ALIASES: Final = {
     "filename": "filename file image imagename imgfname img imageid imgid imgname "
     "fname photo picture frame",
@@ -144,7 +150,7 @@ class CsvTable:
 
     def rows(self) -> Iterator[tuple[int, CsvRow]]:
         """Yield line number and values by meaning; a row too short ends in blanks."""
-        rows = csv_rows(self._tree, self.file)
+        rows = csv_rows(self._tree, self.file, own=(OWN_COLUMNS, OWN_COLUMNS[:3]))
         if self.has_header:
             next(rows, None)
         for line, cells in rows:

@@ -244,8 +244,13 @@ def _bullets(sentences: Iterable[str]) -> Iterator[str]:
 
 
 def _plain(text: str) -> str:
-    """Return text escaped so that Markdown shows it unchanged."""
-    return "".join(f"\\{c}" if c in r"\`*_[]<>|#" else c for c in text)
+    """Return text escaped so that Markdown shows it unchanged, on one line.
+
+    GitHub makes links of bare addresses too.
+    """
+    line = " ".join(text.splitlines())
+    shown = "".join(f"\\{c}" if c in r"\`*_[]<>|#&~!$@" else c for c in line)
+    return shown.replace("://", ":\\//").replace("www.", "www\\.")
 
 
 def check_unchanged(folder: Path) -> None:

@@ -33,6 +33,7 @@ _CLASSES_COLUMNS: Final = ("LabelName", "DisplayName")
 _IMAGES_FILE: Final = "image_ids.csv"
 _SUBSET: Final = "Subset"
 _IMAGES_COLUMNS: Final = ("ImageID", _SUBSET)
+_OWN_COLUMNS: Final = (COLUMNS, _CLASSES_COLUMNS, _IMAGES_COLUMNS)
 _GROUP_FLAG: Final = "IsGroupOf"
 # The columns of flags in their order; a group is a crowd and no attribute.
 _FLAGS: Final = {
@@ -180,7 +181,7 @@ class _OpenImagesReader:
         if not (is_named or tuple(header) == _CLASSES_COLUMNS):
             return
         listed: dict[str, str] = {}
-        for line, row in csv_rows(self._tree, file):
+        for line, row in csv_rows(self._tree, file, own=_OWN_COLUMNS):
             if line == 1 and tuple(header) == _CLASSES_COLUMNS:
                 continue
             if len(row) != 2:
@@ -261,7 +262,7 @@ class _OpenImagesReader:
 
 
 def _rows_after_header(tree: FileTree, file: str) -> Iterator[tuple[int, list[str]]]:
-    rows = csv_rows(tree, file)
+    rows = csv_rows(tree, file, own=_OWN_COLUMNS)
     next(rows, None)
     return rows
 

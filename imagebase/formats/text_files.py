@@ -122,8 +122,24 @@ _PART_CHARACTERS: Final = 1 << 16
 csv.field_size_limit(1 << 24)
 
 
+# What a spreadsheet takes for a formula, behind as many apostrophes as are there.
+_FORMULA: Final = re.compile("'*[=+\\-@\t\r\uff1d\uff0b\uff0d\uff20]")
+_NUMBER: Final = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+
+
+def csv_cell(value: object) -> object:
+    """Return a cell that no spreadsheet runs: `=1+1` gets an apostrophe before it.
+
+    So does text that begins with `+`, `-`, `@`, a tab or a carriage return and is no
+    number. `csv_rows` takes the apostrophe away again.
+    """
+    if not isinstance(value, str) or not _FORMULA.match(value):
+        return value
+    return value if _NUMBER.fullmatch(value) else f"'{value}"
+
+
 def csv_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> Streamed:
-    """Return a file with this first line and these rows, quoted where they need it."""
+    """Return a file with this first line and these rows; cells as in `csv_cell`."""
     return Streamed(_parts(header, rows))
 
 
@@ -132,7 +148,7 @@ def _parts(header: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterator[
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(header)
     for row in rows:
-        writer.writerow(row)
+        writer.writerow(map(csv_cell, row))
         if text.tell() >= _PART_CHARACTERS:
             yield text.getvalue().encode()
             text.seek(0)
@@ -140,15 +156,37 @@ def _parts(header: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterator[
     yield text.getvalue().encode()
 
 
-def csv_rows(tree: FileTree, file: str) -> Iterator[tuple[int, list[str]]]:
+def csv_rows(
+    tree: FileTree, file: str, *, own: Container[tuple[str, ...]] = ()
+) -> Iterator[tuple[int, list[str]]]:
     """Yield line number and cells of each row that is not blank, the header too.
 
     Commas, semicolons, tabs or bars, whichever the first line has most of.
+
+    Args:
+        own: headers of files that we write, whose cells are as in `csv_cell`. Those of
+            other programs stay as they are.
 
     Raises:
         AnnotationFileError: neither UTF-8 nor UTF-16, or from some line on not CSV.
             Items yielded before are sound.
     """
+    rows = _csv_rows(tree, file)
+    first = next(rows, None)
+    if first is None:
+        return
+    yield first
+    is_own = tuple(first[1]) in own
+    for line, row in rows:
+        yield line, list(map(_without_guard, row)) if is_own else row
+
+
+def _without_guard(cell: str) -> str:
+    is_guarded = cell.startswith("'") and _FORMULA.match(cell)
+    return cell[1:] if is_guarded else cell
+
+
+def _csv_rows(tree: FileTree, file: str) -> Iterator[tuple[int, list[str]]]:
     with tree.open(file) as opened:
         is_utf16 = opened.read(2) in (b"\xff\xfe", b"\xfe\xff")
         opened.seek(0)

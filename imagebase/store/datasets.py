@@ -6,7 +6,13 @@ from datetime import datetime
 
 from sqlalchemy import Connection, delete, func, insert, select, update
 
-from imagebase.annotation import ReviewStatus, clean_text, new_id, utc_now
+from imagebase.annotation import (
+    MAX_LABEL_LENGTH,
+    ReviewStatus,
+    clean_text,
+    new_id,
+    utc_now,
+)
 from imagebase.errors import LimitError, StoreError
 from imagebase.store.repository import StorePart, files_lock, insert_or_skip
 from imagebase.store.scope import Scope, check_owner_id
@@ -227,7 +233,7 @@ class Datasets(StorePart):
 
 
 def checked_name(name: str) -> str:
-    cleaned = " ".join(clean_text(name).split())
+    cleaned = " ".join(clean_text(name).split())[:MAX_LABEL_LENGTH].rstrip()
     if not cleaned:
         raise StoreError("A dataset needs a name; give it one.")
     return cleaned

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imagebase.annotation import Annotation, Box, LabelSet, Size, Source
+from imagebase.evaluation.report import POLICY
 from imagebase.images.decode import encode_jpeg, fitted_size, resized
 from imagebase.images.draw import draw_annotations
 from imagebase.training.run_folder import Evaluation
@@ -120,7 +121,7 @@ def report_page(
     )
     warnings = "".join(f"<li>{escape(warning)}</li>" for warning in metrics["warnings"])
     return (
-        "<!doctype html><html lang=en><meta charset=utf-8>"
+        f"<!doctype html><html lang=en><meta charset=utf-8>{POLICY}"
         "<meta name=viewport content='width=device-width'>"
         f"<title>Training report</title><style>{_STYLE}</style>"
         f"<h1>Training report</h1>{_head(metrics)}"
