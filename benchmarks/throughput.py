@@ -10,6 +10,7 @@ taken within a round, and their median is reported.
 
 import argparse
 import json
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -34,6 +35,7 @@ PEER_FOLDER: Final = PROJECT_ROOT / ".benchmarks" / "opencv4"
 PEER_PACKAGE: Final = "opencv-python-headless==4.14.*"
 MODEL: Final = WEIGHTS_FOLDER / "yolov4-tiny"
 STREAMS: Final = 2
+APART: Final = "ImageBase in a worker process"
 
 Measure = Callable[[], float]
 
@@ -60,6 +62,7 @@ def compare(images: Path, *, rounds: int) -> dict[str, Any]:
     for precision in ["f32", *(["bf16"] if has_bf16() else [])]:
         programs[f"bare OpenVINO, {precision}"] = bare(count, precision)
         programs[f"ImageBase, {precision}"] = ours(images, precision)
+        programs[f"{APART}, {precision}"] = ours(images, precision, apart=True)
     rates: dict[str, list[float]] = {name: [] for name in programs}
     for number in range(rounds):
         for name, measure in programs.items():
@@ -88,6 +91,8 @@ def ratios(rates: dict[str, list[float]]) -> dict[str, float]:
             pairs = zip(mine, rates[peer_name], strict=True)
             name = f"ImageBase, {precision} / {peer_name}"
             found[name] = median(a / b for a, b in pairs)
+        pairs = zip(rates[f"{APART}, {precision}"], mine, strict=True)
+        found[f"{APART} / here, {precision}"] = median(a / b for a, b in pairs)
     return found
 
 
@@ -118,13 +123,19 @@ def peer_python() -> Path:
     return python
 
 
-def ours(images: Path, precision: str) -> Measure:
-    """Return how to measure ImageBase, as the command line runs it."""
+def ours(images: Path, precision: str, *, apart: bool = False) -> Measure:
+    """Return how to measure ImageBase, as the command line runs it.
+
+    apart: in a worker process, where a copy of the bundled model runs.
+    """
 
     def measure() -> float:
         with tempfile.TemporaryDirectory() as folder:
-            model = load_model(MODEL.name, precision=precision)
-            summary = annotate(images, folder, model=model)
+            copy = Path(folder) / "model" / MODEL.name
+            shutil.copytree(MODEL, copy)
+            name = str(copy) if apart else MODEL.name
+            model = load_model(name, precision=precision)
+            summary = annotate(images, Path(folder) / "out", model=model)
         return summary.images_per_second
 
     return measure

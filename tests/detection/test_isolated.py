@@ -161,6 +161,9 @@ REFUSED = {
     "10000 nodes": hostile_models.many_nodes,
     "1000000 × 1000000": hostile_models.huge_input,
     "weights in another file": hostile_models.external_data,
+    "300000 parts": hostile_models.empty_nodes,
+    "than 300000 parts": hostile_models.packed_numbers,
+    "more than 300000 parts": hostile_models.empty_strings,
 }
 
 

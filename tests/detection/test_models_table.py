@@ -12,6 +12,7 @@ from imagebase.detection.darknet.plan import ACTIVATIONS, LAYERS
 from imagebase.detection.onnx.families import FAMILY_NAMES
 from imagebase.detection.validation import Level, validate_upload
 from imagebase.settings import Limits
+from tests.detection.onnx import hostile_models
 from tests.detection.onnx.onnx_builder import GraphBuilder
 from tests.detection.onnx.onnx_layouts import v8
 from tests.detection.validation.test_broken_uploads import half_model, learning_model
@@ -73,6 +74,10 @@ REFUSED: dict[str, Callable[[], bytes]] = {
     ),
     "weights in another file": far_weights,
     "a graph for training": learning_model,
+    "loops and branches": hostile_models.loops,
+    "operators of other makers": hostile_models.of_others,
+    "operators that no detector": hostile_models.unknown_operator,
+    "more than 8,000 nodes": hostile_models.many_nodes,
 }
 
 

@@ -17,6 +17,7 @@ from imagebase.detection.onnx.operators import (
     DOMAINS,
     MAX_NODES,
 )
+from imagebase.detection.onnx.part_count import check_parts
 from imagebase.errors import ModelLoadError
 
 MAX_ONNX_BYTES: Final = 1_000_000_000
@@ -191,8 +192,9 @@ def parsed_graph(content: bytes) -> ModelProto:
     """Return an ONNX file's content; nothing is run.
 
     Raises:
-        ModelLoadError: the bytes are no such file.
+        ModelLoadError: the bytes are no such file, or would fill the memory.
     """
+    check_parts(content)
     try:
         model = parse_onnx(content)
     except DecodeError as error:

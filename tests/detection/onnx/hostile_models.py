@@ -143,3 +143,26 @@ def external_data() -> bytes:
     tensor.external_data.add(key="location", value="../../../etc/passwd")
     node = helper.make_node("Constant", [], ["output0"], value=tensor)
     return _simple(node)
+
+
+def empty_nodes(count: int = 1_000_000) -> bytes:
+    """Nodes of two bytes each, which take eighty times that once they are parsed."""
+    return _framed(7, b"\x0a\x00" * count)
+
+
+def packed_numbers(count: int = 12_000_000) -> bytes:
+    """Numbers of one byte each, which take eight."""
+    return _framed(7, _framed(5, _framed(7, b"\x01" * count)))
+
+
+def empty_strings(count: int = 1_000_000) -> bytes:
+    """One node with a million inputs without a name."""
+    return _framed(7, _framed(1, b"\x0a\x00" * count))
+
+
+def _framed(field: int, content: bytes) -> bytes:
+    length, out = len(content), bytearray([field << 3 | 2])
+    while length > 127:
+        out.append(length & 127 | 128)
+        length >>= 7
+    return bytes(out) + bytes([length]) + content
