@@ -2,7 +2,7 @@
 # Install the system packages that pip cannot bring, where that is allowed.
 #
 #   scripts/system_packages.sh run  PYTHON   what opencv-python needs
-#   scripts/system_packages.sh test PYTHON   that, a Chromium and a PostgreSQL
+#   scripts/system_packages.sh test PYTHON   that, a Chromium, a PostgreSQL and nginx
 #
 # Allowed means: Debian or Ubuntu, and root. Elsewhere what is there is used; what is
 # missing and cannot be done without ends in one sentence.
@@ -39,4 +39,9 @@ fi
 # Without a PostgreSQL the store's tests run on SQLite alone, and say so.
 if ! ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 && can_install; then
   install postgresql || echo "No PostgreSQL could be installed: its tests will be skipped."
+fi
+
+# Without nginx the tests of the log-in behind TLS are skipped, and say so.
+if ! PATH=$PATH:/usr/sbin command -v nginx >/dev/null && can_install; then
+  install nginx-light || echo "No nginx could be installed: its tests will be skipped."
 fi

@@ -4,7 +4,7 @@ import asyncio
 import base64
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from ipaddress import ip_address
 from pathlib import Path
@@ -17,13 +17,16 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from imagebase.errors import SettingsError
-from imagebase.settings import is_loopback, settings
+from imagebase.settings import Mode, is_loopback, settings
 from imagebase.ui.web import cookies
 
 # They show how much memory what takes, run scripts, or drive the app without a browser.
 _CLOSED: Final = ("_stcore/metrics", "_stcore/script-health-check", "_stcore/agent")
 _READING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _INLINE: Final = re.compile(r"<script>(.*?)</script>", re.DOTALL)
+_LOGOUT: Final = "/auth/logout"
+_LOGIN_COOKIES: Final = "_streamlit_user"
+_MAX_AGE: Final = re.compile(r"Max-Age=(\d+)")
 _POLICY_VIOLATION: Final = 1008
 
 TOKEN: Final = "imagebase.token"
@@ -136,8 +139,11 @@ def _finished(scope: Scope, value: str, send: Send) -> Send:
         if message["type"] == "http.response.start":
             headers = MutableHeaders(scope=message)
             is_page = headers.get("content-type", "").startswith("text/html")
-            if is_page or asks_for_page:
+            if scope["path"].endswith(_LOGOUT):
+                _give_cookie(headers, "", value)  # addresses of downloads end as well
+            elif is_page or asks_for_page:
                 _give_cookie(headers, scope[TOKEN], value)
+            _shorten_login(headers)
             if is_secure:
                 _secure(headers)
         await send(message)
@@ -154,13 +160,33 @@ def _give_cookie(headers: MutableHeaders, token: str, value: str) -> None:
         )
 
 
+def _shorten_login(headers: MutableHeaders) -> None:
+    """Have Streamlit's cookies end with the login: it would keep them for a month."""
+    most = settings().limits_for(Mode.TEAM).login_seconds
+
+    def shorter(header: str) -> str:
+        if not header.startswith(_LOGIN_COOKIES):
+            return header
+        return _MAX_AGE.sub(lambda age: f"Max-Age={min(int(age[1]), most)}", header)
+
+    _change_cookies(headers, shorter)
+
+
 def _secure(headers: MutableHeaders) -> None:
     """Have browsers send every cookie over TLS only."""
-    set_before = headers.getlist("set-cookie")
+
+    def secured(header: str) -> str:
+        is_marked = "secure" in (part.strip().lower() for part in header.split(";"))
+        return header if is_marked else f"{header}; Secure"
+
+    _change_cookies(headers, secured)
+
+
+def _change_cookies(headers: MutableHeaders, change: Callable[[str], str]) -> None:
+    before = headers.getlist("set-cookie")
     del headers["set-cookie"]
-    for one in set_before:
-        is_marked = "secure" in (part.strip().lower() for part in one.split(";"))
-        headers.append("set-cookie", one if is_marked else f"{one}; Secure")
+    for header in before:
+        headers.append("set-cookie", change(header))
 
 
 def _with_headers(send: Send) -> Send:
