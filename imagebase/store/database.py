@@ -180,6 +180,11 @@ def _plain(error: SQLAlchemyError, path: Path | None) -> StoreError:
         return DatabaseBusyError(
             "The database is busy: nothing was saved; try again in a moment."
         )
+    if path is not None and ("readonly" in reason or "unable to open" in reason):
+        return StoreError(
+            f"The database {path} cannot be opened or written ({reason}); check the "
+            "permissions of its folder. Nothing was saved."
+        )
     if path is None and _is_away(error):
         return DatabaseUnreachableError(
             f"The database does not answer ({reason}); nothing was saved."

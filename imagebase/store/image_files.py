@@ -203,10 +203,21 @@ class ImageFiles:
             self._write(self._path(owner_id, image_id, small=True), data)
 
     def delete(self, owner_id: str, image_id: str) -> None:
-        """Delete an image and its thumbnail; one that is not there is no error."""
+        """Delete an image and its thumbnail; one that is not there is no error.
+
+        Raises:
+            StoreError: one could not be deleted.
+        """
         for small in (False, True):
-            with contextlib.suppress(FileNotFoundError):
-                self._files.rm_file(self._path(owner_id, image_id, small=small))
+            path = self._path(owner_id, image_id, small=small)
+            try:
+                self._files.rm_file(path)
+            except FileNotFoundError:
+                continue
+            except self._errors as error:
+                raise StoreError(
+                    f"{path} could not be deleted ({_reason(error)})."
+                ) from error
 
     def delete_owner(self, owner_id: str) -> None:
         """Delete everything of an owner's."""

@@ -17,6 +17,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
+from imagebase.errors import StoreError
 from imagebase.settings import Limits
 from imagebase.store.database import Database
 from imagebase.store.image_files import ImageFiles
@@ -73,7 +74,7 @@ class StorePart:
     def _delete_file(self, owner_id: str, image_id: str) -> None:
         try:
             self._files.delete(owner_id, image_id)
-        except OSError:
+        except StoreError:
             _log.warning("The file of image %s stays behind", image_id, exc_info=True)
 
 

@@ -192,6 +192,12 @@ def open_store(settings: Settings, *, max_labels: int = Limits().max_labels) -> 
         _refuse_damaged(database)
         _refuse_empty(database, files, settings.storage_url)
         bring_up_to_date(database)
+    except OSError as error:
+        database.close()
+        raise StoreError(
+            f"The database {database.path} cannot be read ({error.strerror}); check "
+            "the permissions of its folder, or set IMAGEBASE_HOME to another one."
+        ) from error
     except BaseException:
         database.close()
         raise

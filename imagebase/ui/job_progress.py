@@ -107,9 +107,10 @@ def _show(kind: str, job: JobInfo) -> None:
 def _why_stopped(job: JobInfo) -> str:
     """Return why a job is interrupted: its error where that could not be stored."""
     error = services.runner().unstored_error(job.job_id)
+    place = f" at {job.done:,} of {job.total:,}" if job.total else ""
     if error:
-        return f"{widgets.escape(error)} Stopped at {job.done:,} of {job.total:,}."
-    return f"The server stopped at {job.done:,} of {job.total:,}."
+        return f"{widgets.escape(error)} It stopped{place}."
+    return f"The server stopped{place}."
 
 
 def interruptions() -> None:

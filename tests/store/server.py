@@ -38,15 +38,26 @@ def postgres_server() -> Iterator[Path]:
             *("-D", folder / "data", "-U", "imagebase", "-A", "trust"),
             *("-E", "UTF8", "--locale", "C", "--no-sync"),
         )
-        options = f"{_OPTIONS} -c unix_socket_directories='{folder}'"
-        control = (programs / "pg_ctl", "-D", folder / "data", "-w")
-        _run(*control, "-l", folder / "log", "-o", options, "start")
+        start(folder)
         try:
             yield folder
         finally:
-            _run(*control, "-m", "immediate", "stop")
+            stop(folder)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def start(folder: Path) -> None:
+    """Start the server of this folder, or start it again."""
+    options = f"{_OPTIONS} -c unix_socket_directories='{folder}'"
+    control = (_programs() / "pg_ctl", "-D", folder / "data", "-w")
+    _run(*control, "-l", folder / "log", "-o", options, "start")
+
+
+def stop(folder: Path) -> None:
+    """Stop it at once, whoever is connected."""
+    control = (_programs() / "pg_ctl", "-D", folder / "data", "-w")
+    _run(*control, "-m", "immediate", "stop")
 
 
 def _programs() -> Path:

@@ -3,6 +3,7 @@
 import os
 import shutil
 import sqlite3
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -239,6 +240,30 @@ def test_without_a_copy_the_sentence_says_so(filled: Store, database: Path) -> N
     sentence = refusal(sqlite_settings(database.parent))
     assert "There is no good copy of it in" in sentence
     assert "move that folder away first" in sentence
+
+
+@pytest.fixture
+def as_nobody() -> Iterator[None]:
+    if os.geteuid():
+        pytest.skip("only root can become another user")
+    os.seteuid(65534)
+    yield
+    os.seteuid(0)
+
+
+@pytest.mark.parametrize("mode", [0o755, 0o700])
+def test_home_of_another_user_is_named(
+    mode: int, request: pytest.FixtureRequest
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:  # pytest's own are shut to others
+        settings = sqlite_settings(Path(folder))
+        open_store(settings).close()
+        Path(folder).chmod(mode)
+        request.getfixturevalue("as_nobody")
+        sentence = refusal(settings)
+        os.seteuid(0)
+    assert f"{folder}/imagebase.db cannot be" in sentence
+    assert "check the permissions of its folder" in sentence
 
 
 def test_empty_home_starts(tmp_path: Path) -> None:
