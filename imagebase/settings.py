@@ -61,7 +61,8 @@ class Limits:
     min_free_bytes, max_total_bytes: of the disk; see `disk_space`.
     max_visitors: of a demo at once, on the whole server.
     max_uploading_bytes: that all visitors together upload at a time.
-    max_uploaded_bytes: of one browser tab, in memory until they are stored.
+    max_uploaded_bytes: of one browser, in memory until they are stored.
+    max_held_bytes: the same of all visitors together.
     max_runs_at_once, max_run_seconds_per_hour: jobs of one visitor.
     login_seconds: after these a person has to log in again.
     """
@@ -86,6 +87,7 @@ class Limits:
     max_visitors: int = 10_000
     max_uploading_bytes: int = 4_000 * _MEGABYTE
     max_uploaded_bytes: int = 20_000 * _MEGABYTE
+    max_held_bytes: int = 40_000 * _MEGABYTE
     max_runs_at_once: int = 1_000
     max_run_seconds_per_hour: int = 1_000_000
     login_seconds: int = 12 * 3600
@@ -110,6 +112,7 @@ DEMO_LIMITS: Final = Limits(
     max_visitors=200,
     max_uploading_bytes=400 * _MEGABYTE,
     max_uploaded_bytes=200 * _MEGABYTE,
+    max_held_bytes=2_000 * _MEGABYTE,
     max_runs_at_once=4,
     max_run_seconds_per_hour=1800,
     session_seconds=3600,

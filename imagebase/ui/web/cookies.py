@@ -59,12 +59,14 @@ def owner_of(token: str) -> str:
 
 def sign(purpose: str, text: str) -> str:
     """Return the signature of a text, which counts for one purpose (HMAC-SHA256)."""
-    message = f"{purpose}:{text}".encode()
+    message = f"{purpose}:{text}".encode(errors="surrogatepass")
     return hmac.new(_key(settings().home), message, hashlib.sha256).hexdigest()
 
 
 def is_signed(purpose: str, text: str, signature: str) -> bool:
     """Say whether this server signed a text for this purpose."""
+    if not signature.isascii():
+        return False
     return hmac.compare_digest(sign(purpose, text), signature)
 
 

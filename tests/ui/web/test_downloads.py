@@ -65,6 +65,8 @@ def test_no_changed_address_does(mine: Scope) -> None:
     text, _, rest = whole.split("/")[2].partition(".")
     for forged in (f"{text[:-2]}AA.{rest}", f"{text}.{'0' * 64}", text, "", "..%2f"):
         assert ask(f"/download/{forged}/mine.zip") == 404
+    for forged in ("é.é", f"{text}.é", "\udcff.\udcff"):
+        assert ask(f"/download/{forged}/mine.zip") == 404
 
 
 @pytest.mark.parametrize("path", ["../other/x.zip", "/etc/passwd", "job", ""])
