@@ -167,8 +167,12 @@ class WorkerProcess:
     def stop(self) -> None:
         """Kill the process; another call starts one again."""
         with self._lock:
-            self._kill()
+            self.kill()
             self._running = None
+
+    def kill(self) -> None:
+        """Kill the process without waiting for a call that starts it."""
+        self._kill()
 
     @property
     def is_running(self) -> bool:
@@ -536,9 +540,9 @@ def _stop_idle_workers() -> None:
 
 
 def stop_all_workers() -> None:
-    """Kill every worker process of this process."""
+    """Kill every worker process of this process, also one that is just starting."""
     for worker in list(_workers):
-        worker.stop()
+        worker.kill()
 
 
 _starting: Final = threading.Lock()

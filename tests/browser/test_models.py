@@ -2,8 +2,12 @@
 
 import json
 import re
+import threading
+import time
 import zipfile
 from pathlib import Path
+from urllib.parse import urljoin
+from urllib.request import urlopen
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -11,6 +15,7 @@ from playwright.sync_api import Page, expect
 from tests.browser.conftest import ROOT, Dataset
 from tests.browser.test_whole_path import go_to
 from tests.detection.darknet.darknet_models import write_one_box_model
+from tests.detection.onnx import hostile_models
 from tests.detection.validation.test_broken_uploads import V8
 
 pytestmark = pytest.mark.browser
@@ -124,3 +129,34 @@ def test_bad_model_is_refused_with_a_message(models_page: Page, tmp_path: Path) 
     ).to_be_visible()
     expect(models_page.get_by_text("No model was added.")).to_be_visible()
     expect(models_page.get_by_role("button", name="Add model")).to_have_count(0)
+
+
+@pytest.mark.long
+def test_hostile_model_ends_in_a_sentence_and_the_server_answers(
+    models_page: Page, tmp_path: Path
+) -> None:
+    (tmp_path / "odd.onnx").write_bytes(hostile_models.reads_far_by_gather_nd())
+    (tmp_path / "odd.names").write_text(hostile_models.NAMES)
+    address = urljoin(models_page.url, "/_stcore/health")
+    seconds, done = [0.0], threading.Event()
+
+    def ask() -> None:
+        while not done.wait(0.1):
+            started = time.monotonic()
+            with urlopen(address, timeout=30) as answer:
+                assert answer.status == 200
+            seconds.append(time.monotonic() - started)
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    try:
+        drop(models_page, *sorted(tmp_path.iterdir()))
+        sentence = models_page.get_by_text(
+            re.compile("The model could not be run: it crashed")
+        )
+        expect(sentence).to_be_visible(timeout=60_000)
+    finally:
+        done.set()
+        asking.join()
+    assert len(seconds) > 5
+    assert max(seconds) < 1

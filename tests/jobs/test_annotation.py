@@ -4,11 +4,14 @@ import pytest
 from imagebase.annotation import ImageRecord
 from imagebase.detection.candidates import unpack
 from imagebase.detection.factory import shared_detector
-from imagebase.detection.library import find_model
+from imagebase.detection.library import find_model, library_of
+from imagebase.detection.validation import add_to_library, validate_upload
 from imagebase.editing.records import approve
 from imagebase.jobs.inference import candidates_key
+from imagebase.settings import Limits
 from imagebase.store import CandidatesKey, JobState, Scope, Store
-from tests.jobs.conftest import RunJob, add
+from tests.detection.onnx import hostile_models
+from tests.jobs.conftest import RunJob, add, png
 
 
 @pytest.fixture
@@ -78,6 +81,26 @@ def test_image_that_cannot_be_read_is_named_and_stops_nothing(
     assert refused["file"] == "sub/broken.png"
     assert refused["reason"].startswith("sub/broken.png is not an image")
     assert len(store.has_candidates(scope, key)) == 3
+
+
+@pytest.mark.usefixtures("images")
+def test_image_that_an_added_model_crashes_on_is_named_and_stops_nothing(
+    store: Store, scope: Scope, run_job: RunJob
+) -> None:
+    content = hostile_models.reads_far_on_white()
+    uploads = [("odd.onnx", content), ("odd.names", hostile_models.NAMES.encode())]
+    draft = validate_upload(uploads, limits=Limits()).draft
+    assert draft is not None
+    library = library_of(scope.owner_id)
+    add_to_library(draft, library, name="odd", who="", trial=None, limits=Limits())
+    add(store, scope, "sub/white.png", data=png(255))
+    job = run_job("annotate", model="odd")
+    assert job.state is JobState.DONE
+    assert job.result is not None
+    assert job.result["images"] == 4
+    (refused,) = job.result["refused"]
+    assert refused["file"] == "sub/white.png"
+    assert refused["reason"].startswith("The model odd crashed on sub/white.png; ")
 
 
 @pytest.mark.usefixtures("images")

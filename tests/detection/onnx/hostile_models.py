@@ -21,7 +21,7 @@ def _built(add: Callable[[GraphBuilder, str], str], *, when: str = "Less") -> by
     """
     graph = GraphBuilder((1, 3, SIDE, SIDE))
     mean = graph.op("ReduceMean", "images", keepdims=0)
-    threshold = graph.constant(np.float32(0.02 if when == "Less" else 0.9))
+    threshold = graph.constant(np.float32(0.02 if when == "Less" else 0.8))
     is_so = graph.op(when, mean, threshold)
     flag = graph.op("Cast", is_so, to=TensorProto.FLOAT)
     harm = graph.op("ReduceMean", add(graph, flag), keepdims=0)
