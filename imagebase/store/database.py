@@ -185,6 +185,8 @@ def _plain(error: SQLAlchemyError, path: Path | None) -> StoreError:
             f"The database {path} cannot be opened or written ({reason}); check the "
             "permissions of its folder. Nothing was saved."
         )
+    if isinstance(error, PoolTimeoutError):
+        reason = "all connections are in use"
     if path is None and _is_away(error):
         return DatabaseUnreachableError(
             f"The database does not answer ({reason}); nothing was saved."

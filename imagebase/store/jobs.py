@@ -104,6 +104,7 @@ class Jobs(StorePart):
         job_id = new_id()
         with self._writing(scope) as connection:
             _refuse_second(connection, scope, kind)
+            created_at = _after_the_newest(connection, scope)
             connection.execute(
                 insert(jobs).values(
                     job_id=job_id,
@@ -116,7 +117,7 @@ class Jobs(StorePart):
                     total=0,
                     message="",
                     cancel_requested=False,
-                    created_at=utc_now(),
+                    created_at=created_at,
                 )
             )
         return job_id
@@ -409,6 +410,15 @@ def _interrupt(connection: Connection, which: ColumnElement[bool]) -> None:
         .where(jobs.c.state == JobState.RUNNING.value, which)
         .values(state=JobState.INTERRUPTED.value, claim_id=None, finished_at=utc_now())
     )
+
+
+def _after_the_newest(connection: Connection, scope: Scope) -> datetime:
+    """Return when a new job begins: after all others, though a clock was set back."""
+    newest: datetime | None = connection.scalar(
+        select(func.max(jobs.c.created_at)).where(jobs.c.dataset_id == scope.dataset_id)
+    )
+    now = utc_now()
+    return now if newest is None else max(now, newest + timedelta(microseconds=1))
 
 
 def _refuse_second(connection: Connection, scope: Scope, kind: str) -> None:

@@ -25,6 +25,7 @@ from imagebase.store.database_copies import CopyStoppedError
 
 _frozen_modules = 0
 SWEEP_SECONDS: Final = 60
+_MOVED_SECONDS: Final = 60
 DAY_SECONDS: Final = 24 * 3600
 
 
@@ -124,9 +125,11 @@ def _open_now(current: Settings) -> _Opened:
 
 def _keep_sweeping(swept: Store, closing: threading.Event) -> None:
     """Delete expired data once a minute; daily copy the database and sweep files."""
-    files_swept_at = -math.inf
+    files_swept_at, clock = -math.inf, _Clock()
     while not closing.is_set():
-        _try("delete expired data", lambda: _sweep(swept))
+        # Who is here shows it within that time, by the clock as it is now.
+        if clock.is_settled(limits().session_seconds):
+            _try("delete expired data", lambda: _sweep(swept))
         _try("copy the database", lambda: swept.copy_database_if_due(closing.is_set))
         if time.monotonic() - files_swept_at > DAY_SECONDS:
             files_swept_at = time.monotonic()
@@ -134,6 +137,23 @@ def _keep_sweeping(swept: Store, closing: threading.Event) -> None:
         if not closing.wait(SWEEP_SECONDS):
             # By now the pages have imported their modules.
             freeze_modules()
+
+
+class _Clock:
+    """Notices when the machine's clock is moved, or was asleep."""
+
+    def __init__(self) -> None:
+        self._offset = time.time() - time.monotonic()
+        self._moved_at = -math.inf
+
+    def is_settled(self, seconds: float) -> bool:
+        """Say whether it was not moved within the last seconds."""
+        now = time.monotonic()
+        offset = time.time() - now
+        if abs(offset - self._offset) > _MOVED_SECONDS:
+            _log.warning("The clock was moved by %.0f s", offset - self._offset)
+            self._offset, self._moved_at = offset, now
+        return now - self._moved_at >= seconds
 
 
 def _try(what: str, work: Callable[[], object]) -> None:

@@ -2,15 +2,16 @@
 
 import sqlite3
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from sqlalchemy import text
 
-from imagebase.errors import StoreError
+from imagebase.errors import DatabaseUnreachableError, StoreError
 from imagebase.settings import Settings
 from imagebase.store.database import Database
-from tests.store.fixtures import sqlite_settings
+from tests.store.fixtures import PostgresServer, sqlite_settings
 
 pytestmark = pytest.mark.dialect
 
@@ -124,4 +125,23 @@ def test_full_disk_is_named(tmp_path: Path) -> None:
         _outgrow(database)
     with database.read() as connection:
         assert connection.exec_driver_sql("SELECT count(*) FROM big").scalar() == 0
+    database.close()
+
+
+@pytest.mark.postgres
+def test_starved_pool_is_a_sentence_and_recovers(
+    postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("imagebase.store.database.ANSWER_SECONDS", 1)
+    database = Database(postgres.url("migrated"))
+    with ExitStack() as held:
+        for _ in range(40):
+            held.enter_context(database.read())
+        with (
+            pytest.raises(DatabaseUnreachableError, match="all connections are in use"),
+            database.read(),
+        ):
+            pass
+    with database.read() as connection:
+        assert connection.scalar(text("SELECT 1")) == 1
     database.close()

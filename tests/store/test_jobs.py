@@ -260,3 +260,13 @@ def test_loading_a_model_is_no_part_of_the_rate(store: Store, scope: Scope) -> N
     assert info.rate == pytest.approx(2)
     store.end_job(claimed.claim_id, JobState.DONE, result={}, error=None)
     assert store.job(scope, claimed.job_id).rate is None
+
+
+def test_job_after_the_clock_was_set_back_is_the_newest(
+    store: Store, scope: Scope, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.submit_job(scope, "export", {})
+    yesterday = utc_now() - timedelta(days=1)
+    monkeypatch.setattr("imagebase.store.jobs.utc_now", lambda: yesterday)
+    newest = store.submit_job(scope, "annotate", {})
+    assert store.jobs(scope)[0].job_id == newest

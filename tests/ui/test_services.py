@@ -3,8 +3,12 @@
 import os
 import threading
 import time
+from datetime import timedelta
 from pathlib import Path
 
+import pytest
+
+from imagebase.annotation import utc_now
 from imagebase.jobs.temporary_files import KEPT_SECONDS
 from imagebase.jobs.training import KEPT_SECONDS as TRAININGS_KEPT_SECONDS
 from imagebase.settings import DEMO_LIMITS, Limits, settings
@@ -70,3 +74,24 @@ def test_old_trainings_go_without_another_one(configure: Configure) -> None:
     os.utime(left, (long_ago, long_ago))
     services.sweep()
     assert not left.exists()
+
+
+def test_clock_that_was_moved_expires_nobody_who_is_here(
+    configure: Configure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configure(MODE="demo", SESSION_SECONDS="2")
+    monkeypatch.setattr(services, "SWEEP_SECONDS", 0.05)
+    store = services.store()
+    expires_at = utc_now() + timedelta(hours=1)
+    store.ensure_owner("visitor", expires_at=expires_at)
+    tomorrow, now = timedelta(days=1), time.time
+    moved = utc_now() + tomorrow
+    monkeypatch.setattr("imagebase.store.datasets.utc_now", lambda: moved)
+    monkeypatch.setattr(time, "time", lambda: now() + tomorrow.total_seconds())
+    time.sleep(0.5)
+    assert store.has_owner("visitor")
+    # After that time, who did not show up has gone.
+    deadline = time.monotonic() + 20
+    while store.has_owner("visitor"):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
