@@ -1,6 +1,7 @@
 """What the upload endpoint takes in: from one browser, from all, and at which pace."""
 
 import asyncio
+import io
 from collections.abc import Awaitable, Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -8,8 +9,9 @@ from typing import Any
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 from streamlit import runtime
+from streamlit.proto.Common_pb2 import FileURLs
 from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
-from streamlit.runtime.uploaded_file_manager import UploadedFileRec
+from streamlit.runtime.uploaded_file_manager import UploadedFile, UploadedFileRec
 
 from imagebase.ui.web import sessions, uploads
 from imagebase.ui.web.gate import TOKEN
@@ -38,6 +40,9 @@ class Server:
 
     def remove(self, file_id: str, session_id: str = "tab") -> None:
         self.files.remove_file(session_id, file_id)
+
+    def kept(self) -> list[str]:
+        return sorted(one.file_id for one in self.files.get_files("tab", list("abc")))
 
     async def put(
         self,
@@ -129,3 +134,29 @@ def test_upload_that_brings_nothing_is_ended(
 
     asyncio.run(within_seconds())
     assert [len(file.data) for file in server.files.get_files("tab", ["a"])] == [0]
+
+
+def test_stored_uploads_are_freed(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runtime, "exists", lambda: True)
+    for file_id in "abc":
+        asyncio.run(server.put(file_id))
+    (record,) = server.files.get_files("tab", ["a"])
+    uploads.free([UploadedFile(record, FileURLs(file_id="a")), io.BytesIO(b"other")])
+    assert server.kept() == ["b", "c"]
+    assert asyncio.run(server.put("d")) == 204
+
+
+def test_uploads_of_an_ended_session_are_freed(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sessions, "forget_ended", lambda: ["another tab"])
+    for file_id in "abc":
+        asyncio.run(server.put(file_id))
+    uploads.free_orphans()
+    assert server.kept() == ["a", "b", "c"]
+    monkeypatch.setattr(sessions, "forget_ended", lambda: ["tab"])
+    uploads.free_orphans()
+    assert server.kept() == []
+    assert asyncio.run(server.put("d")) == 204
