@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import hashlib
+import logging
 import re
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
@@ -29,6 +30,8 @@ _LOGIN_COOKIES: Final = "_streamlit_user"
 _MAX_AGE: Final = re.compile(r"Max-Age=(\d+)")
 _POLICY_VIOLATION: Final = 1008
 
+_log: Final = logging.getLogger(__name__)
+
 TOKEN: Final = "imagebase.token"
 """Key of a request's scope: the visitor's token, empty where there is no cookie."""
 
@@ -50,6 +53,7 @@ class Gate:
         except SettingsError as error:  # nothing is open while it is unclear what is
             reason = str(error)
         if reason:
+            _log.info("Refused: %s", reason)
             await _refuse(scope, receive, send, PlainTextResponse(reason, 403))
             return
         if is_closed(scope["path"]):
@@ -72,11 +76,15 @@ def refusal(scope: Mapping[str, object], headers: Headers) -> str:
             "--allowed-host NAME, or set IMAGEBASE_ALLOWED_HOSTS."
         )
     is_reading = scope["type"] == "http" and scope["method"] in _READING
-    if origin is None or is_reading or urlsplit(origin).netloc == host:
+    if origin is None or is_reading or _place(origin) == host.lower():
         return ""
     if host_name(origin) in settings().allowed_hosts:
         return ""
-    return "Another site's page may not use this server."
+    return (
+        f"A page of {origin!r} may not use this server, which was called {host!r}. If "
+        "a proxy lies between, start it with --allowed-host NAME, or set "
+        "IMAGEBASE_ALLOWED_HOSTS."
+    )
 
 
 def is_allowed(name: str) -> bool:
@@ -105,6 +113,14 @@ def host_name(url: str) -> str:
     """Return the host's name in a URL, in small letters; empty if there is none."""
     try:
         return (urlsplit(url).hostname or "").rstrip(".")
+    except ValueError:
+        return ""
+
+
+def _place(origin: str) -> str:
+    """Return host and port of an origin; empty if it has none."""
+    try:
+        return urlsplit(origin).netloc.lower()
     except ValueError:
         return ""
 

@@ -97,7 +97,10 @@ def test_server_on_the_network_answers_to_any_name_until_some_are_allowed(
 
 @pytest.mark.parametrize(
     ("origin", "status"),
-    [("http://localhost:8501", 200), ("http://localhost:99", 403), ("null", 403)],
+    [
+        *(("http://localhost:8501", 200), ("HTTP://LOCALHOST:8501", 200)),
+        *(("http://localhost:99", 403), ("null", 403), ("http://[", 403), ("", 403)),
+    ],
 )
 def test_change_comes_from_the_servers_own_page(origin: str, status: int) -> None:
     assert ask(method="PUT", origin=origin)[0] == status
@@ -105,6 +108,13 @@ def test_change_comes_from_the_servers_own_page(origin: str, status: int) -> Non
 
 def test_websocket_of_another_sites_page_is_refused() -> None:
     assert ask(kind="websocket", origin="https://evil.example")[0] == 1008
+
+
+def test_log_says_which_name_a_proxy_lacks(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    ask(kind="websocket", origin="https://images.example.org")
+    assert "'https://images.example.org'" in caplog.text
+    assert "--allowed-host" in caplog.text
 
 
 def test_origin_of_an_allowed_name_is_accepted(configure: Configure) -> None:
