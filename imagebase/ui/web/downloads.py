@@ -112,9 +112,14 @@ def address(
     )
     content = json.dumps(asdict(ticket), sort_keys=True).encode()
     text = base64.urlsafe_b64encode(content).decode().rstrip("=")
+    signature = cookies.sign(_PURPOSE, text)
+    return f"{_root()}/{text}.{signature}/{quote(file_name)}"
+
+
+def _root() -> str:
+    """Return where downloads are: below the path that the whole app is below."""
     base = str(st.get_option("server.baseUrlPath") or "").strip("/")
-    prefix = f"/{base}" if base else ""
-    return f"{prefix}/download/{text}.{cookies.sign(_PURPOSE, text)}/{quote(file_name)}"
+    return f"/{base}/download" if base else "/download"
 
 
 def export(path: str) -> tuple[str, Parameters]:
@@ -190,4 +195,6 @@ async def _download(request: Request) -> Response:
     return await run_in_threadpool(_respond, name, request.scope[TOKEN])
 
 
-ROUTE: Final = Route("/download/{name}/{file_name:path}", _download)
+def route() -> Route:
+    """Return the route that answers to these addresses."""
+    return Route(f"{_root()}/{{name}}/{{file_name:path}}", _download)

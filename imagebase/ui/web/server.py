@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from starlette.middleware import Middleware
 
-from imagebase.ui.web.downloads import ROUTE
+from imagebase.ui.web.downloads import route
 from imagebase.ui.web.gate import Gate
 from imagebase.ui.web.sessions import Sessions
 from imagebase.ui.web.uploads import Uploads
@@ -20,4 +20,4 @@ def middleware() -> list[Middleware]:
 
 def routes() -> "list[BaseRoute]":
     """Return the addresses that are not Streamlit's."""
-    return [ROUTE]
+    return [route()]

@@ -6,7 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import streamlit as st
 from starlette.responses import FileResponse
+from starlette.routing import Match
 
 from imagebase.jobs.temporary_files import exports_folder
 from imagebase.store import Scope
@@ -53,6 +55,18 @@ def test_own_browser_downloads_the_file(mine: Scope) -> None:
 
 def test_address_is_the_same_at_each_rerun(mine: Scope) -> None:
     assert address(mine) == address(mine)
+
+
+@pytest.mark.parametrize("base", ["", "images", "/team/images/"])
+def test_address_is_one_that_the_server_answers_to(mine: Scope, base: str) -> None:
+    st.config.set_option("server.baseUrlPath", base)
+    try:
+        scope = {"type": "http", "method": "GET", "path": address(mine)}
+        match, _ = downloads.route().matches(scope)
+        assert match is Match.FULL
+        assert address(mine).startswith(f"/{base.strip('/')}".rstrip("/"))
+    finally:
+        st.config.set_option("server.baseUrlPath", "")
 
 
 @pytest.mark.parametrize("token", ["", cookies.new_token()])
