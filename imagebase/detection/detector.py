@@ -224,12 +224,17 @@ def loaded_from(
         raise ModelLoadError(f"{model.name}: {error}") from error
     sha256 = _digest(model, graph, weights)
     detector = LoadedModel(model, sha256=sha256, adapter=adapter, runtime=loaded)
+    log_loaded(detector, time.monotonic() - started)
+    return detector
+
+
+def log_loaded(detector: Detector, seconds: float) -> None:
+    """Log that a model is ready, and what `auto` came to."""
+    width, height = detector.input_size
     _log.info(
         "Model %s loaded in %.2f s: %s, %s, %d×%d",
-        *(model.name, time.monotonic() - started, loaded.name, loaded.precision),
-        *detector.input_size,
+        *(detector.name, seconds, detector.runtime, detector.precision, width, height),
     )
-    return detector
 
 
 def read_files(model: Model) -> tuple[bytes, bytes | None]:

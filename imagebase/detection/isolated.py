@@ -22,6 +22,7 @@ from imagebase.detection.detector import (
     ONE_PASS,
     LoadedModel,
     loaded_from,
+    log_loaded,
     model_id_of,
     read_files,
     sha256_of_model,
@@ -121,9 +122,11 @@ class IsolatedModel:
             slots=STREAMS,
             setup=lambda: TaskCall(_load, asked, _arrays_of(model)),
         )
+        started = time.monotonic()
         ready = self._ready(memory_bytes)
         self.input_size = self.wanted = ready.input_size
         self.runtime, self.precision = ready.runtime, ready.precision
+        log_loaded(self, time.monotonic() - started)
 
     def candidates(
         self,
