@@ -1,4 +1,5 @@
 import os
+import re
 from dataclasses import fields
 from pathlib import Path
 
@@ -108,3 +109,29 @@ def test_limit_that_is_no_whole_number_is_named(value: str) -> None:
 def test_weights_and_samples_are_where_they_are_said_to_be() -> None:
     assert (WEIGHTS_FOLDER / "yolov4-tiny" / "obj.cfg").is_file()
     assert (SAMPLES_FOLDER / "CREDITS.md").is_file()
+
+
+def test_allowed_hosts_and_users_are_read_in_small_letters() -> None:
+    read = read_settings(
+        {
+            "IMAGEBASE_ALLOWED_HOSTS": "Images.example.org, ,::1",
+            "IMAGEBASE_ALLOWED_USERS": "Ada@example.org,@Team.example",
+        }
+    )
+    assert read.allowed_hosts == {"images.example.org", "::1"}
+    assert read.allowed_users == {"ada@example.org", "@team.example"}
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("IMAGEBASE_ALLOWED_HOSTS", "https://example.org"),
+        ("IMAGEBASE_ALLOWED_HOSTS", "example.org:443"),
+        ("IMAGEBASE_ALLOWED_HOSTS", "*"),
+        ("IMAGEBASE_ALLOWED_USERS", "example.org"),
+        ("IMAGEBASE_ALLOWED_USERS", "ada@"),
+    ],
+)
+def test_name_that_could_never_be_allowed_is_named(variable: str, value: str) -> None:
+    with pytest.raises(SettingsError, match=f"{variable} names '{re.escape(value)}'"):
+        read_settings({variable: value})

@@ -100,15 +100,9 @@ class JobContext:
 
     @property
     def cancelled(self) -> bool:
-        """Say whether to stop; ask between steps, it is cheap.
-
-        Raises:
-            LimitError: the visitor's share of computing is used up.
-        """
+        """Say whether to stop; ask between steps, it is cheap."""
         now = time.monotonic()
-        if now > self._ends_at and not self._complete:
-            raise LimitError(_USED_UP)
-        if self._closing.is_set():
+        if now > self._ends_at or self._closing.is_set():
             self._stopped = True
         elif not self._stopped and now - self._asked_at >= REPORT_SECONDS:
             self._asked_at = now
@@ -124,6 +118,11 @@ class JobContext:
     def was_stopped(self) -> bool:
         """Say whether the handler stopped early because it was asked to."""
         return self._stopped and not self._complete
+
+    @property
+    def has_used_up_its_time(self) -> bool:
+        """Say whether it was stopped because its owner's jobs ran for too long."""
+        return self.was_stopped and time.monotonic() > self._ends_at
 
     def complete(self) -> None:
         """Mark the work as done: requests to stop are ignored from now on."""
@@ -373,6 +372,7 @@ class JobRunner:
         try:
             result = self._handlers[job.kind](context)
             state = self._state_after(context)
+            error = _USED_UP if context.has_used_up_its_time else None
         except ImageBaseError as reason:
             error = str(reason)
         except Exception:
@@ -400,6 +400,8 @@ class JobRunner:
             return JobState.DONE
         if self._closing.is_set():
             return JobState.INTERRUPTED
+        if context.has_used_up_its_time:
+            return JobState.FAILED
         return JobState.CANCELLED
 
     def _beat(self) -> None:

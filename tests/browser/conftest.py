@@ -227,9 +227,22 @@ def context(loaded: BrowserContext) -> Iterator[BrowserContext]:
 
 @pytest.fixture
 def page(context: BrowserContext, request: pytest.FixtureRequest) -> Iterator[Page]:
-    """A fresh visitor's page at 1280 × 800; a failed test prints what it showed."""
+    """A fresh visitor's page at 1280 × 800; a failed test prints what it showed.
+
+    Nothing on any page may be refused by the content security policy.
+    """
     page = context.new_page()
+    refused: list[str] = []
+    page.on(
+        "console",
+        lambda message: (
+            refused.append(message.text)
+            if "Content Security Policy" in message.text
+            else None
+        ),
+    )
     yield page
+    assert refused == []
     if request.node.stash.get(_failed, False):
         print(f"{page.url} showed:\n{page.locator('body').inner_text()}")
 

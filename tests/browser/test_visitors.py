@@ -265,3 +265,19 @@ def test_every_page_works_within_its_content_security_policy(
     assert refused == []
     # Pictures of a visitor come with the page; addresses of media are open to all.
     assert [url for url in media if not url.endswith((".png", ".svg", ".woff2"))] == []
+
+
+def test_page_says_when_the_demo_is_full(
+    serve: Serve, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    url = serve(APP, {"IMAGEBASE_MODE": "demo", "IMAGEBASE_MAX_VISITORS": "1"})
+    first, second = Client(url), Client(url)
+    for client in (first, second):
+        client.visit()
+        client.connect()
+        client.run("")
+    assert b"in use by 1 visitor" in second.screen.content
+    assert not [key for key in second.screen.widgets if ".files." in key]
+    assert [key for key in first.run("").widgets if ".files." in key]
+    for client in (first, second):
+        client.close()

@@ -16,9 +16,9 @@ import pytest
 from typer.testing import CliRunner
 
 from imagebase.cli import app
-from imagebase.cli.serve import check, url_of
+from imagebase.cli.serve import _allow, check, url_of
 from imagebase.errors import ImageBaseError, SettingsError, StoreError
-from imagebase.settings import PROJECT_ROOT, settings
+from imagebase.settings import ALLOWED_HOSTS, PROJECT_ROOT, settings
 
 LOOPBACK = "127.0.0.1"
 
@@ -160,6 +160,25 @@ def test_unexpected_error_of_a_page_goes_to_the_log_alone() -> None:
     assert config["logger"]["enableRich"] is False
     assert config["client"]["showErrorDetails"] == "none"
     assert config["client"]["showErrorLinks"] is False
+
+
+def test_allowed_host_is_added_to_those_that_are_set(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv(ALLOWED_HOSTS, "one.example")
+    _allow(["two.example", "Three.example"])
+    expected = {"one.example", "two.example", "three.example"}
+    assert settings().allowed_hosts == expected
+    settings.cache_clear()
+
+
+def test_allowed_host_with_a_port_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv(ALLOWED_HOSTS, "")
+    with pytest.raises(SettingsError, match="without http:// and port"):
+        _allow(["images.example.org:8501"])
+    settings.cache_clear()
 
 
 def test_serve_on_a_taken_port_ends_with_1_and_a_sentence() -> None:

@@ -143,7 +143,8 @@ def _show_restored(job: JobInfo) -> None:
 
 def _drop_zone() -> None:
     generation = st.session_state.get(_GENERATION, 0)
-    most = min(services.limits().max_dataset_bytes, MOST_SENT_BYTES)
+    limits = services.limits()
+    most = min(limits.max_file_bytes, limits.max_dataset_bytes, MOST_SENT_BYTES)
     file = st.file_uploader(
         "Restore a backup",
         type="zip",

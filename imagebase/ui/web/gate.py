@@ -234,11 +234,11 @@ def _policy() -> Iterable[str]:
     """Yield the content security policy.
 
     Streamlit writes its styles into the page, and starts the scripts of components from
-    blobs. Vega compiles a chart's expressions. The drawable canvas is a frame.
+    blobs. The drawable canvas is a frame.
     """
     scripts = " ".join(_inline_scripts())
     yield "default-src 'self'"
-    yield f"script-src 'self' blob: 'unsafe-eval' {scripts}".rstrip()
+    yield f"script-src 'self' blob: {scripts}".rstrip()
     yield "style-src 'self' 'unsafe-inline'"
     yield "img-src 'self' data: blob:"
     yield "font-src 'self' data:"

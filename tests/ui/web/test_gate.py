@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 import streamlit as st
 from starlette.datastructures import MutableHeaders
-from starlette.responses import HTMLResponse
+from starlette.responses import HTMLResponse, PlainTextResponse
 from starlette.types import Message, Receive, Scope, Send
 
+from imagebase.ui import services
 from imagebase.ui.web import cookies
 from imagebase.ui.web.gate import TOKEN, Gate, is_closed
 from tests.app_fixtures import Configure
@@ -18,7 +19,9 @@ NETWORK = "0.0.0.0"
 
 
 async def _page(scope: Scope, receive: Receive, send: Send) -> None:
-    await HTMLResponse(scope[TOKEN])(scope, receive, send)
+    is_cached = scope["path"] == "/not-modified"
+    kind = PlainTextResponse if is_cached else HTMLResponse
+    await kind(scope[TOKEN])(scope, receive, send)
 
 
 def ask(
@@ -166,6 +169,25 @@ def test_known_browser_keeps_its_cookie() -> None:
     _, headers, body = ask(cookie=f"{cookies.NAME}={value}")
     assert "set-cookie" not in headers
     assert body == cookies.token_in(value)
+
+
+def test_cookie_of_an_earlier_version_is_replaced_by_a_signed_one() -> None:
+    token = cookies.new_token()
+    services.store().ensure_owner(cookies.owner_of(token), expires_at=None)
+    _, headers, body = ask(cookie=f"{cookies.NAME}={token}")
+    assert body == token
+    assert cookies.value_of(token) in headers["set-cookie"]
+
+
+def test_logging_out_makes_another_visitor() -> None:
+    value = cookies.value_of(cookies.new_token())
+    _, headers, _ = ask("/auth/logout", cookie=f"{cookies.NAME}={value}")
+    assert value not in headers["set-cookie"]
+
+
+def test_page_from_the_browsers_cache_brings_a_cookie_too() -> None:
+    assert "set-cookie" in ask("/not-modified", accept="text/html,*/*")[1]
+    assert "set-cookie" not in ask("/not-modified", accept="*/*")[1]
 
 
 @pytest.mark.parametrize("forged", ["0" * 64, f"{'0' * 64}.{'0' * 64}", "team"])
