@@ -60,7 +60,7 @@ def vary(page: Page, count: int) -> None:
 
 
 def download(page: Page, folder: Path) -> Path:
-    button = page.locator(".st-key-export-download button")
+    button = page.locator(".st-key-export-download a")
     expect(button).to_be_visible(timeout=60_000)
     with page.expect_download() as started:
         button.click()

@@ -77,7 +77,7 @@ def back_up(page: Page, folder: Path) -> Path:
     menu = page.get_by_test_id("stPopoverBody")
     menu.get_by_role("button", name="Back up or restore").click()
     page.get_by_role("button", name="Back up this dataset").click()
-    button = page.get_by_role("button", name="Download bears-backup.zip")
+    button = page.get_by_role("link", name="Download bears-backup.zip")
     expect(button).to_be_visible(timeout=20_000)
     with page.expect_download() as started:
         button.click()

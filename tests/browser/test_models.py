@@ -46,7 +46,7 @@ def test_a_model_is_downloaded_and_dropped_again(
     models_page: Page, tmp_path: Path
 ) -> None:
     with models_page.expect_download(timeout=60_000) as download:
-        models_page.locator(".st-key-models-download-yolov4-tiny button").first.click()
+        models_page.locator(".st-key-models-download-yolov4-tiny a").first.click()
     path = tmp_path / download.value.suggested_filename
     download.value.save_as(path)
     assert path.name == "yolov4-tiny.zip"
@@ -77,7 +77,7 @@ def annotate_and_keep(page: Page, title: str) -> None:
 
 def exported_labels(page: Page, folder: Path) -> list[str]:
     go_to(page, "Export")
-    button = page.get_by_role("button", name=re.compile("Download .*coco.zip"))
+    button = page.get_by_role("link", name=re.compile("Download .*coco.zip"))
     expect(button).to_be_visible(timeout=60_000)
     with page.expect_download() as started:
         button.click()

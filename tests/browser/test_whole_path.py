@@ -138,7 +138,7 @@ def correct(editor: Editor) -> dict[str, Box]:
 
 def export_coco(page: Page, folder: Path) -> dict[str, Any]:
     go_to(page, "Export")
-    button = page.get_by_role("button", name=re.compile("^.*Download .*coco.zip"))
+    button = page.get_by_role("link", name=re.compile("^.*Download .*coco.zip"))
     expect(button).to_be_visible(timeout=20_000)
     expect(page.get_by_text("boxes match")).to_be_visible()
     with page.expect_download() as started:
