@@ -303,6 +303,7 @@ _DOTA: Final = re.compile(r"(-?\d+(\.\d+)?\s+){8}\S*[^\d\s.]\S*(\s+[0-2])?")
 # `a.jpg x1,y1,x2,y2,class …`, what Roboflow exports for Keras and for YOLOv4 PyTorch.
 _KERAS: Final = re.compile(r"\S.*\.\w{3,4}(\s+-?\d+(,-?\d+){4})+")
 _MOST_NAMES: Final = 3
+_LONGEST_LINE: Final = 1_000
 
 
 class _Seen(NamedTuple):
@@ -410,14 +411,17 @@ def _xml_seen(tree: FileTree, file: str) -> Iterator[_Seen]:
 
 
 def _text_seen(tree: FileTree, file: str) -> Iterator[_Seen]:
-    lines = [line for line in lines_of(text_of(tree.read(file), file)) if line.strip()]
-    if any(_DOTA.fullmatch(line.strip()) for line in lines[:_MOST_NAMES]):
+    text = lines_of(text_of(tree.read(file), file))
+    first = islice((line.strip() for line in text if line.strip()), _MOST_NAMES)
+    # A pattern may try each character of a line against each other.
+    lines = [line for line in first if len(line) <= _LONGEST_LINE]
+    if any(map(_DOTA.fullmatch, lines)):
         yield _Seen(
             3,
             f"{file} looks like DOTA's labels of rotated boxes, which are not read; "
             "export COCO or YOLO instead.",
         )
-    if any(_KERAS.fullmatch(line.strip()) for line in lines[:_MOST_NAMES]):
+    if any(map(_KERAS.fullmatch, lines)):
         yield _Seen(
             3,
             f"{file} looks like labels for Keras, an image and its boxes on one line, "

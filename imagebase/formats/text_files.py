@@ -7,12 +7,12 @@ import json
 import re
 from collections.abc import Container, Iterable, Iterator, Sequence
 from typing import IO, Final, NamedTuple
-from xml.etree.ElementTree import Element, ParseError
+from xml.etree.ElementTree import Element, ParseError, TreeBuilder
 from xml.sax.saxutils import escape, quoteattr
 
 import yaml
 from defusedxml import DefusedXmlException
-from defusedxml.ElementTree import iterparse
+from defusedxml.ElementTree import DefusedXMLParser, iterparse
 
 from imagebase.annotation import LabelSet
 from imagebase.errors import AnnotationFileError, ExportError
@@ -120,6 +120,8 @@ def _yaml_mapping(members: Sequence[object]) -> dict[str, object]:
 _PART_CHARACTERS: Final = 1 << 16
 # A cell may hold all labels of an image, as JSON.
 csv.field_size_limit(1 << 24)
+# Each comma costs as much memory as 8 to 60 characters.
+_MAX_ROW_CHARACTERS: Final = 20_000_000
 
 
 # What a spreadsheet takes for a formula, behind as many apostrophes as are there.
@@ -200,8 +202,10 @@ def _csv_rows(tree: FileTree, file: str) -> Iterator[tuple[int, list[str]]]:
                 first = text.readline()
             else:
                 text.seek(0)
-            reader = csv.reader(text, delimiter=max(",;\t|", key=first.count))
+            lines = _ShortRows(text)
+            reader = csv.reader(lines, delimiter=max(",;\t|", key=first.count))
             for row in reader:
+                lines.row_ended()
                 line = reader.line_num
                 if any(cell.strip() for cell in row):
                     yield line, row
@@ -214,6 +218,26 @@ def _csv_rows(tree: FileTree, file: str) -> Iterator[tuple[int, list[str]]]:
             raise AnnotationFileError(
                 f"after line {line} it is not CSV ({error})"
             ) from error
+
+
+class _ShortRows:
+    """Lines of a CSV file, as long as no row of them is too long."""
+
+    def __init__(self, text: IO[str]) -> None:
+        self._text = text
+        self._length = 0
+
+    def __iter__(self) -> Iterator[str]:
+        for line in self._text:
+            self._length += len(line)
+            if self._length > _MAX_ROW_CHARACTERS:
+                raise csv.Error(
+                    f"a row of more than {_MAX_ROW_CHARACTERS:,} characters"
+                )
+            yield line
+
+    def row_ended(self) -> None:
+        self._length = 0
 
 
 # https://www.w3.org/TR/xml/#charsets
@@ -246,20 +270,30 @@ def _allowed(text: str, title: str) -> str:
     return text
 
 
+# An element of 4 bytes takes 150 in memory. The largest files of one image that tools
+# write have 20,000.
+_MAX_ELEMENTS: Final = 1_000_000
+_MAX_XML_DEPTH: Final = 100
+# Bytes that are one tag or one text.
+_MAX_XML_PART: Final = 4_000_000
+
+
 def root_of(tree: FileTree, file: str) -> Element:
     """Return the outermost element with all that is in it.
 
     Raises:
-        AnnotationFileError: it is not XML, or declares entities.
+        AnnotationFileError: it is not XML, declares entities or values of attributes,
+            or has too many elements.
     """
-    *_, (_, root) = _events(tree, file, ("end",))
+    *_, root = _elements(tree, file, depth=0)
     return root
 
 
 def root_tag_of(tree: FileTree, file: str) -> str:
     """Return the name of the outermost element, without reading on; errors as above."""
-    for _, element in _events(tree, file, ("start",)):
-        return element.tag
+    with tree.open(file) as opened:
+        for _, element in _events(opened):
+            return element.tag
     raise AnnotationFileError("it is not XML (it is empty)")
 
 
@@ -267,38 +301,76 @@ def children_of(tree: FileTree, file: str) -> Iterator[Element]:
     """Yield the elements right below the outermost one, one by one, each whole.
 
     Raises:
-        AnnotationFileError: as above. Items yielded before are sound.
+        AnnotationFileError: as above. What was yielded before is sound.
     """
-    root: Element | None = None
-    depth = 0
-    for event, element in _events(tree, file, ("start", "end")):
-        root = element if root is None else root
-        depth += 1 if event == "start" else -1
-        if event == "end" and depth == 1:
-            yield element
-            root.clear()
+    yield from _elements(tree, file, depth=1)
 
 
-def _events(
-    tree: FileTree, file: str, events: tuple[str, ...]
-) -> Iterator[tuple[str, Element]]:
+def _elements(tree: FileTree, file: str, *, depth: int) -> Iterator[Element]:
+    """Yield the elements at a depth, and forget each when the next is asked for."""
+    parents: list[Element] = []
+    count = 0
     with tree.open(file) as opened:
-        try:
-            yield from _parsed(opened, events)
-        except DefusedXmlException as error:
+        for event, element in _events(opened):
+            if event == "start":
+                parents.append(element)
+                count += 1
+                if count > _MAX_ELEMENTS or len(parents) > _MAX_XML_DEPTH:
+                    raise AnnotationFileError(
+                        f"it has more than {_MAX_ELEMENTS:,} elements, or "
+                        f"{_MAX_XML_DEPTH} inside each other"
+                    )
+                continue
+            parents.pop()
+            if len(parents) == depth:
+                yield element
+                count = 0
+                for parent in parents:
+                    parent.clear()
+
+
+def _events(file: IO[bytes]) -> Iterator[tuple[str, Element]]:
+    parser = DefusedXMLParser(target=TreeBuilder())
+    parser.parser.AttlistDeclHandler = _refuse_values
+    parts = _ShortParts(file)
+    try:
+        for event in iterparse(parts, events=("start", "end"), parser=parser):
+            parts.part_ended()
+            yield event
+    except DefusedXmlException as error:
+        raise AnnotationFileError("it declares entities, which is not safe") from error
+    # An encoding that Python does not know is a LookupError.
+    except (ParseError, ValueError, LookupError) as error:
+        raise AnnotationFileError(f"it is not XML ({error})") from error
+
+
+def _refuse_values(*_: object) -> None:
+    """Refuse values that each element of a name is to have without stating them."""
+    raise AnnotationFileError("it declares values of attributes, which is not safe")
+
+
+class _ShortParts:
+    """An XML file's bytes, as long as no tag or text of them is too long."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._length = 0
+
+    def read(self, size: int = -1) -> bytes:
+        self._length += size
+        if self._length > _MAX_XML_PART:
             raise AnnotationFileError(
-                "it declares entities, which is not safe"
-            ) from error
-        # An encoding that Python does not know is a LookupError.
-        except (ParseError, ValueError, LookupError) as error:
-            raise AnnotationFileError(f"it is not XML ({error})") from error
+                f"it has a tag or a text of more than {_MAX_XML_PART:,} bytes"
+            )
+        return self._file.read(size)
 
-
-def _parsed(file: IO[bytes], events: tuple[str, ...]) -> Iterator[tuple[str, Element]]:
-    yield from iterparse(file, events=events, forbid_dtd=False)
+    def part_ended(self) -> None:
+        self._length = 0
 
 
 _PART_BYTES: Final = 1 << 16
+# An empty list of 3 characters takes 64 bytes. A mask of 50 megapixels has fewer.
+_MAX_ITEM_PARTS: Final = 1_000_000
 _decode = json.JSONDecoder().raw_decode
 
 
@@ -469,8 +541,12 @@ class _Text:
         """Read on, at least as much again as is left: items may be of any size."""
         if self._ended:
             return False
+        # All that is left belongs to one item, which ends further on.
+        rest = self._window[self._at :]
+        if sum(map(rest.count, "[{,")) > _MAX_ITEM_PARTS:
+            raise ValueError(f"an item has more than {_MAX_ITEM_PARTS:,} parts")
         self._line += self._window.count("\n", 0, self._at)
-        self._window = self._window[self._at :]
+        self._window = rest
         self._at = 0
         self._add(self._file.read(max(_PART_BYTES, len(self._window))))
         return True
