@@ -5,6 +5,7 @@ on; writers begin immediately and wait at most five seconds for one another.
 """
 
 import hashlib
+import shutil
 import sqlite3
 import threading
 import time
@@ -24,6 +25,7 @@ from imagebase.store.database_copies import is_damage, remedy
 BUSY_SECONDS: Final = 5
 # For a connection to a server, and for a free one of those there are.
 ANSWER_SECONDS: Final = 10
+_LEAST_BYTES: Final = 1_000_000
 _WRITES: Final = "imagebase_writes"
 
 
@@ -172,7 +174,7 @@ def _lock(connection: Connection, names: tuple[str, ...]) -> None:
 
 def _plain(error: SQLAlchemyError, path: Path | None) -> StoreError:
     reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
-    if "disk is full" in reason or "No space left" in reason:
+    if _is_full(reason, path):
         return StoreError(
             "The disk is full: nothing was saved; free some space and try again."
         )
@@ -197,6 +199,15 @@ def _plain(error: SQLAlchemyError, path: Path | None) -> StoreError:
             f"{remedy(path)}"
         )
     return StoreError(f"The database could not do this ({reason}); nothing was saved.")
+
+
+def _is_full(reason: str, path: Path | None) -> bool:
+    if "disk is full" in reason or "No space left" in reason:
+        return True
+    # So SQLite says where it finds no room for the index of its log.
+    if path is None or "disk I/O error" not in reason:
+        return False
+    return shutil.disk_usage(path.parent).free < _LEAST_BYTES
 
 
 def _is_away(error: SQLAlchemyError) -> bool:

@@ -1,13 +1,18 @@
 """The frame around every page: datasets, undo, and what happens when things fail."""
 
+import sqlite3
+import time
 from collections.abc import Callable
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import streamlit as st
 from sqlalchemy import event
 from streamlit.testing.v1 import AppTest
 
-from imagebase.annotation import ReviewStatus
+from imagebase.annotation import ReviewStatus, new_id
 from imagebase.errors import StoreError
 from imagebase.jobs.temporary_files import exports_folder
 from imagebase.settings import PROJECT_ROOT
@@ -244,3 +249,44 @@ def test_unexpected_error_shows_neither_message_nor_stack_trace(
     (shown,) = tab.app.exception
     assert "secret" not in shown.message
     assert not shown.stack_trace
+
+
+@pytest.mark.parametrize("page", ["upload", "review", "edit", "export"])
+def test_page_opens_while_another_process_writes_for_long(
+    filled: Tab, app_home: Path, monkeypatch: pytest.MonkeyPatch, page: str
+) -> None:
+    with closing(sqlite3.connect(app_home / "imagebase.db")) as writer:
+        writer.execute("BEGIN IMMEDIATE")
+        started = time.monotonic()
+        filled.open(page)
+        assert not filled.app.exception
+        assert "busy" not in filled.words()
+        assert "**0** of 2 images approved" in filled.progress()
+        assert time.monotonic() - started < 30
+
+
+def test_full_disk_is_said_before_it_matters(
+    filled: Tab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("imagebase.ui.frame.free_bytes", lambda folder: 3_000_000)
+    filled.open("review")
+    assert "nearly full (3.0 MB free)" in filled.words()
+
+
+def test_half_restored_backup_is_undone_from_any_page(filled: Tab) -> None:
+    target = new_id()
+    half = replace(the_scope(), dataset_id=target)
+    parameters = {"upload": "u", "dataset_id": target}
+    store().submit_job(the_scope(), "restore", parameters)
+    assert store().claim_job("elsewhere:1:x", ["restore"]) is not None
+    store().begin_copy(half, "Street (being restored)")
+    store().interrupt_workers(["elsewhere:1:x"])
+    source = replace(half, dataset_id=store().datasets(TEAM_OWNER)[0].dataset_id)
+    filled.open("review")
+    assert "A backup is only partly restored." in filled.words()
+    job = store().latest_job(source, "restore")
+    assert job is not None
+    filled.press(f"jobs.top.undo.{job.job_id}")
+    assert "the restored part is deleted" in filled.toasts()[0]
+    assert names() == ["My images"]
+    assert "only partly" not in filled.words()
