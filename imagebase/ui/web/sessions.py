@@ -21,10 +21,14 @@ _LATE_SECONDS: Final = 60.0
 
 @dataclass(slots=True)
 class _Session:
-    """owner_id: of the browser. closed_at: None while it is connected."""
+    """owner_id: of the browser. closed_at: when the last connection ended.
+
+    connections: a browser that comes back may do so before its old one has ended.
+    """
 
     owner_id: str
-    closed_at: float | None = None
+    connections: int = 0
+    closed_at: float = 0.0
 
 
 _lock: Final = threading.Lock()
@@ -50,7 +54,7 @@ def forget_ended() -> list[str]:
         ended = [
             session_id
             for session_id, one in _sessions.items()
-            if one.closed_at is not None and one.closed_at < oldest
+            if not one.connections and one.closed_at < oldest
         ]
         for session_id in ended:
             del _sessions[session_id]
@@ -59,13 +63,16 @@ def forget_ended() -> list[str]:
 
 def _note(session_id: str, token: str) -> None:
     with _lock:
-        _sessions[session_id] = _Session(cookies.owner_of(token))
+        owner_id = cookies.owner_of(token)
+        session = _sessions.setdefault(session_id, _Session(owner_id))
+        session.connections += 1
 
 
 def _close(session_id: str) -> None:
     with _lock:
-        if session_id in _sessions:
-            _sessions[session_id].closed_at = time.monotonic()
+        if session := _sessions.get(session_id):
+            session.connections -= 1
+            session.closed_at = time.monotonic()
 
 
 class Sessions:
