@@ -194,6 +194,8 @@ class NameTaker:
         self._stems = stems
         self._files = files
         self._folders = folders
+        # The next number to try: a thousand of one name must not begin at 2 each.
+        self._numbers: dict[str, int] = {}
 
     def take(self, name: str) -> bool:
         """Take a name unless it clashes with one taken before."""
@@ -216,9 +218,10 @@ class NameTaker:
             name = name.replace("/", "_")
         stem = image_stem(name)
         suffix = name.removeprefix(stem)
-        number = 2
+        number = self._numbers.get(stem, 2)
         while not self.take(candidate := f"{stem}_{number}{suffix}"):
             number += 1
+        self._numbers[stem] = number + 1
         return candidate
 
     def _is_below_a_file(self, name: str) -> bool:
