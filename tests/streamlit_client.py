@@ -75,7 +75,10 @@ class Client:
         body: bytes | None = None,
         **headers: str,
     ) -> tuple[int, bytes]:
-        """Return status and body of an address, asked for with the cookies."""
+        """Return status and body of an address, asked for with the cookies.
+
+        The status is 0 where the server hung up before it had been sent everything.
+        """
         request = urllib.request.Request(
             self.url + path, data=body, method=method, headers=headers
         )
@@ -86,6 +89,10 @@ class Client:
                 return answer.status, answer.read()
         except urllib.error.HTTPError as error:
             return error.code, error.read()
+        except urllib.error.URLError as error:
+            if not isinstance(error.reason, ConnectionError):
+                raise
+            return 0, b""
 
     def _take_cookies(self, headers: list[str]) -> None:
         for header in headers:

@@ -19,6 +19,8 @@ from tests.streamlit_client import Client
 PAGES = ("", "annotate", "edit", "review", "export", "models", "evaluate", "train")
 SAME = "bear.jpg"
 SECRET_NAME = "zebrasecret"
+# What a client sees that still sends while it is refused.
+HUNG_UP = (0, b"")
 
 
 class Demo(NamedTuple):
@@ -211,12 +213,11 @@ def test_upload_into_a_foreign_session_is_refused(ann: Client, bob: Client) -> N
 def test_upload_is_limited_at_the_endpoint(bob: Client) -> None:
     path = f"/_stcore/upload_file/{bob.session_id}/"
     status, answer = bob.put(f"{path}large", "x.jpg", bytes(2_200_000))
-    assert status == 413
-    assert b"2 MB at most" in answer
+    assert (status, answer) in [(413, b"A file may have 2 MB at most."), HUNG_UP]
     statuses = [
         bob.put(f"{path}{number}", "x.jpg", bytes(1_900_000))[0] for number in range(3)
     ]
-    assert statuses == [204, 204, 413]
+    assert statuses in ([204, 204, 413], [204, 204, 0])
 
 
 def test_stored_uploads_are_freed(ann: Client) -> None:
