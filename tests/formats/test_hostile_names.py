@@ -8,6 +8,7 @@ from imagebase.formats.registry import FORMATS, read
 from imagebase.formats.text_files import csv_cell
 from imagebase.formats.trees import MemoryTree
 from imagebase.images.archives import safe_name
+from imagebase.ui.review.lists import _cells
 from tests.formats.builders import box, export_set, record, written
 
 FORMULAS = (
@@ -85,3 +86,8 @@ def test_export_report_shows_names_as_text() -> None:
     row = list(_labels(pets, FORMATS["csv"]))[-1]
     assert r"\!\[a\](http:\//x.de/x.png)\<img src=x\>\|\`b\`\|" in row
     assert r"https:\//x.de www\.x.de \&lt;" in row
+
+
+def test_tables_that_a_browser_saves_show_no_formulas() -> None:
+    """Streamlit's own button writes the cells of a table as they are."""
+    assert _cells(["=1+1", "cat", "-1"]) == ["'=1+1", "cat", "-1"]

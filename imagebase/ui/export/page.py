@@ -21,6 +21,7 @@ from imagebase.export.preview import (
 from imagebase.export.request import ExportRequest, request_from_json, request_json
 from imagebase.formats.base import PARTS
 from imagebase.formats.split import SplitRow
+from imagebase.formats.text_files import csv_cell
 from imagebase.images.decode import resized
 from imagebase.images.draw import draw_annotations
 from imagebase.images.thumbnails import inner_size
@@ -189,7 +190,7 @@ def _draw_left_out(result: Mapping[str, Any]) -> None:
     sentences = [*result["not_in_it"], *boxes]
     if sentences:
         with st.expander(f"Not exported: {widgets.plural(len(sentences), 'item')}"):
-            st.dataframe({"reason": sentences}, hide_index=True)
+            st.dataframe({"reason": list(map(csv_cell, sentences))}, hide_index=True)
 
 
 def _draw_overlays(path: Path) -> None:

@@ -1,6 +1,6 @@
 """Tables of all boxes and all images, next to the selected image."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any, Final, Literal
 
@@ -9,6 +9,7 @@ import streamlit as st
 
 from imagebase.annotation import Annotation, ImageRecord, Size, Source, states
 from imagebase.annotation.attributes import in_words
+from imagebase.formats.text_files import csv_cell
 from imagebase.store import AnnotationRow, ImageFilter, ImageRow
 from imagebase.ui import (
     cache,
@@ -128,22 +129,27 @@ def _frame(rows: Sequence[AnnotationRow]) -> pd.DataFrame:
                 cache.crop_data_url(scope, row.image_id, row.size, row.annotation.box)
                 for row in rows
             ],
-            "image": [row.file_name for row in rows],
-            "label": [box.label for box in boxes],
+            "image": _cells(row.file_name for row in rows),
+            "label": _cells(box.label for box in boxes),
             **_attributes(boxes),
             "size": [f"{box.box.width:.0f} × {box.box.height:.0f}" for box in boxes],
             "confidence": [as_percent(box.confidence) for box in boxes],
             "source": [_source(row) for row in rows],
-            "who": [box.changed_by for box in boxes],
+            "who": _cells(box.changed_by for box in boxes),
             "when": [box.changed_at for box in boxes],
             "status": [widgets.STATUS_WORDS[row.status] for row in rows],
         }
     ).astype({"confidence": "float64"})
 
 
+def _cells(names: Iterable[str]) -> list[str]:
+    """Return names for a table, which has a button to download it as CSV."""
+    return [str(csv_cell(name)) for name in names]
+
+
 def _attributes(boxes: Sequence[Annotation]) -> dict[str, list[str]]:
     words = [in_words(box.attributes) for box in boxes]
-    return {"attributes": words} if any(words) else {}
+    return {"attributes": _cells(words)} if any(words) else {}
 
 
 def as_percent(confidence: float | None) -> float | None:
@@ -322,13 +328,13 @@ def _image_table(rows: Sequence[ImageRow], offset: int) -> list[int]:
 
 def _image_frame(rows: Sequence[ImageRow]) -> pd.DataFrame:
     columns: dict[str, list[Any]] = {
-        "image": [row.file_name for row in rows],
+        "image": _cells(row.file_name for row in rows),
         "status": [widgets.STATUS_WORDS[row.status] for row in rows],
         "boxes": [row.box_count for row in rows],
-        "labels": [", ".join(row.boxes) for row in rows],
+        "labels": _cells(", ".join(row.boxes) for row in rows),
         "open": [str(row.open_comments or "") for row in rows],
-        "comment": [row.comment for row in rows],
-        "tags": [", ".join(row.tags) for row in rows],
+        "comment": _cells(row.comment for row in rows),
+        "tags": _cells(", ".join(row.tags) for row in rows),
     }
     if not any(columns["tags"]):
         del columns["tags"]

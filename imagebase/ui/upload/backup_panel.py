@@ -9,6 +9,7 @@ import streamlit as st
 
 from imagebase.annotation import new_id
 from imagebase.errors import ImageBaseError, StoreError
+from imagebase.formats.text_files import csv_cell
 from imagebase.jobs.temporary_files import dropped, forget_dropped, make_room
 from imagebase.store import JobInfo, JobState
 from imagebase.ui import job_progress, services, state, widgets
@@ -107,7 +108,7 @@ def _warn_of_lost(names: list[str]) -> None:
         icon=":material/warning:",
     )
     with st.expander("Show images"):
-        st.dataframe({"image": names}, hide_index=True)
+        st.dataframe({"image": list(map(csv_cell, names))}, hide_index=True)
 
 
 def _restore() -> None:

@@ -10,6 +10,7 @@ from imagebase.annotation import new_id
 from imagebase.errors import AnnotationFileError
 from imagebase.formats.base import ReadResult, Remark
 from imagebase.formats.registry import read, readable_formats, recognise
+from imagebase.formats.text_files import csv_cell
 from imagebase.images.skipped_files import EARLIER
 from imagebase.ingest.box_merging import ImportChoice
 from imagebase.ingest.image_matching import DroppedImage, look_at_images
@@ -268,7 +269,8 @@ def _show_outcome() -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         if result["left_out"]:
             with st.popover(f"Not imported: {len(result['left_out']):,}"):
-                st.dataframe({"reason": result["left_out"]}, hide_index=True)
+                reasons = list(map(csv_cell, result["left_out"]))
+                st.dataframe({"reason": reasons}, hide_index=True)
         st.page_link(
             "pages/review.py", label="**Review**", icon=":material/arrow_forward:"
         )
