@@ -29,8 +29,10 @@ __all__ = [
     "load_model",
     "open_dataset",
     "read_labels",
+    "save_taught",
     "suggest_at",
     "suggest_labels",
+    "teach",
     "write_labels",
 ]
 
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
     from imagebase.batch.run import annotate
     from imagebase.detection.candidates import Detections
     from imagebase.detection.detection_model import DetectionModel, load_model
+    from imagebase.detection.taught.teach import save_taught, teach
     from imagebase.errors import ImageBaseError
     from imagebase.evaluation.evaluate_files import evaluate
     from imagebase.formats.convert import convert
@@ -58,6 +61,7 @@ else:
         "batch.run": ("annotate",),
         "detection.candidates": ("Detections",),
         "detection.detection_model": ("DetectionModel", "load_model"),
+        "detection.taught.teach": ("save_taught", "teach"),
         "errors": ("ImageBaseError",),
         "evaluation.evaluate_files": ("evaluate",),
         "formats.convert": ("convert",),

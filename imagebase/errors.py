@@ -34,6 +34,7 @@ ImageBaseError                  catch this to show a person one sentence
 │   └── EvaluationRequestError  what was asked for contradicts itself
 ├── EditError                   a change to a box that cannot be made
 ├── TrainingError               a training run that cannot start or resume
+├── TeachingError               examples that no model can be taught by
 └── JobError                    a job that cannot be started, cancelled or resumed
 
 Every message is one sentence for a person: it names the thing and what to do.
@@ -231,3 +232,7 @@ class EditError(ImageBaseError):
 
 class TrainingError(ImageBaseError):
     """A training run that cannot start or resume."""
+
+
+class TeachingError(ImageBaseError):
+    """Examples that no model can be taught by."""

@@ -30,6 +30,7 @@ ORDER = [
     "imagebase.images",
     "imagebase.editing",
     "imagebase.formats",
+    "imagebase.assist.appearance",
     "imagebase.detection",
     "imagebase.assist",
     "imagebase.augmentation",

@@ -43,8 +43,9 @@ _Model = Annotated[
     str,
     typer.Option(
         "--model",
-        help="A model's name, folder or .onnx file; several separated by commas form "
-        "an ensemble.",
+        help="A model's name, folder, .onnx file or taught .npz file; several "
+        "separated by commas form an ensemble. examples:FOLDER teaches one by the "
+        "images and label files in a folder.",
     ),
 ]
 _Confidence = Annotated[

@@ -6,7 +6,7 @@ from dataclasses import replace
 from difflib import get_close_matches
 from os import PathLike, fspath
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,11 +15,11 @@ from PIL import Image
 from imagebase.annotation import Annotation, Size
 from imagebase.detection.candidates import Candidates, Detections, select
 from imagebase.detection.detector import CANDIDATE_FLOOR, Detector
-from imagebase.detection.factory import FAST, load_detector
+from imagebase.detection.factory import FAST, augmented, load_detector
 from imagebase.detection.library import find_model
 from imagebase.detection.model_files import Model
 from imagebase.detection.selection_rule import SelectionRule, as_annotations
-from imagebase.errors import ImageReadError, UnknownLabelError
+from imagebase.errors import ImageReadError, ModelLoadError, UnknownLabelError
 from imagebase.images.decode import LoadedImage, load_image, upright_rgb
 from imagebase.settings import (
     DEFAULT_CONFIDENCE,
@@ -29,6 +29,8 @@ from imagebase.settings import (
     settings,
 )
 
+# What is before a folder of images and label files that a model is taught by.
+EXAMPLES: Final = "examples:"
 # The type checker does not know the dtype of what OpenCV reads.
 ImageInput = NDArray[Any] | Image.Image | str | PathLike[str]
 
@@ -104,7 +106,7 @@ class DetectionModel:
         """
         self.check_labels(labels or ())
         rule = SelectionRule(confidence, nms, labels=tuple(labels) if labels else None)
-        loaded = _loaded(image, wanted=self.detector.wanted)
+        loaded = loaded_image(image, wanted=self.detector.wanted)
         candidates = self.detector.candidates(
             loaded.rgb, size=loaded.size, floor=floor_of(rule)
         )
@@ -161,8 +163,9 @@ def load_model(
 
     Args:
         model: a name that `imagebase models list` shows, a folder with obj.cfg,
-            obj.weights and obj.names, or an .onnx file; several names separated by
-            commas form an ensemble.
+            obj.weights and obj.names, an .onnx file, or a taught model's .npz file;
+            several names separated by commas form an ensemble. `examples:` and a folder
+            with images and label files teaches a model by these (see `teach`).
         quality: `fast` for one pass over an image, `accurate` for test-time
             augmentation, about six times the work.
         runtime: `openvino`, `opencv`, or `auto`.
@@ -173,13 +176,16 @@ def load_model(
     Raises:
         UnknownModelError: there is no such model.
         ModelLoadError: its files or these settings cannot be used.
+        TeachingError, AnnotationFileError: nothing can be learned from the examples.
 
     >>> import imagebase
     >>> imagebase.load_model("yolov4-tiny", input_size=320)
     <DetectionModel yolov4-tiny, 80 labels, 320×320>
     """
-    models = _models(fspath(model))
     started = time.perf_counter()
+    if fspath(model).startswith(EXAMPLES):
+        return _taught(fspath(model).removeprefix(EXAMPLES), quality, input_size)
+    models = _models(fspath(model))
     detector = load_detector(
         models,
         quality=quality,
@@ -189,6 +195,19 @@ def load_model(
     )
     seconds = time.perf_counter() - started
     return DetectionModel(detector, quality=quality, load_seconds=seconds)
+
+
+def _taught(labels: str, quality: str, input_size: int | None) -> DetectionModel:
+    from imagebase.detection.taught.teach import teach
+
+    if input_size:
+        raise ModelLoadError("A taught model's input is fixed; leave the size out.")
+    model = teach(labels)
+    if quality == FAST:
+        return model
+    return DetectionModel(
+        augmented(model.detector), quality=quality, load_seconds=model.load_seconds
+    )
 
 
 def floor_of(rule: SelectionRule) -> float:
@@ -203,7 +222,16 @@ def _models(names: str) -> list[Model]:
     return [find_model(name) for name in parts]
 
 
-def _loaded(image: ImageInput, *, wanted: Size) -> LoadedImage:
+def loaded_image(image: ImageInput, *, wanted: Size) -> LoadedImage:
+    """Return the upright pixels of what a model takes.
+
+    Args:
+        image: a path, a PIL image, or an array of shape (H, W, 3), uint8, RGB.
+        wanted: a size that will do, as in `load_image`.
+
+    Raises:
+        ImageReadError, LimitError: the image cannot be used.
+    """
     if isinstance(image, np.ndarray):
         return _of_array(image)
     if isinstance(image, Image.Image):

@@ -11,6 +11,7 @@ from imagebase.detection.ensemble import MAX_VOTERS, EnsembleDetector
 from imagebase.detection.isolated import IsolatedModel
 from imagebase.detection.library import registered_model
 from imagebase.detection.model_files import Model
+from imagebase.detection.taught.detector import load_taught
 from imagebase.detection.tta import TtaDetector, View, ViewDetector
 from imagebase.errors import ModelLoadError
 from imagebase.settings import TEAM_OWNER, Mode, settings
@@ -91,6 +92,13 @@ def load_apart_if_added(
     Raises:
         ModelLoadError: the files, the runtime or these settings cannot be used.
     """
+    if model.is_taught:
+        # Nothing in its file is run.
+        if input_size:
+            raise ModelLoadError(
+                f"{model.name}: its input is fixed; leave the input size out."
+            )
+        return load_taught(model)
     if model.is_bundled:
         return load_single(
             model, runtime=runtime, precision=precision, input_size=input_size
@@ -227,6 +235,11 @@ def load_detector(
 
     detectors = [detector_for(model) for model in models]
     return detectors[0] if len(detectors) == 1 else EnsembleDetector(detectors)
+
+
+def augmented(detector: Detector) -> TtaDetector:
+    """Return a detector of a fixed size with test-time augmentation."""
+    return TtaDetector([ViewDetector(detector, view) for view in FIXED])
 
 
 def _views(

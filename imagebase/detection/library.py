@@ -30,6 +30,7 @@ from imagebase.detection.model_files import (
     model_in_file,
     model_in_folder,
 )
+from imagebase.detection.taught.model import SUFFIX
 from imagebase.errors import ImageBaseError, ModelLoadError, UnknownModelError
 from imagebase.settings import TEAM_OWNER, WEIGHTS_FOLDER, settings
 
@@ -56,7 +57,7 @@ def all_models(owner_id: str = TEAM_OWNER) -> list[Model]:
 
 
 def find_model(name_or_path: str, *, owner_id: str = TEAM_OWNER) -> Model:
-    """Return a model by name, by its folder, or by its .onnx file.
+    """Return a model by name, by its folder, or by its .onnx or .npz file.
 
     Args:
         name_or_path: a bundled model or one that this owner added; former names
@@ -73,12 +74,12 @@ def find_model(name_or_path: str, *, owner_id: str = TEAM_OWNER) -> Model:
     path = Path(name_or_path).expanduser() if name_or_path else WEIGHTS_FOLDER / "-"
     if path.is_dir():
         return model_in_folder(path)
-    if path.is_file() and path.suffix.lower() == ".onnx":
+    if path.is_file() and path.suffix.lower() in {".onnx", SUFFIX}:
         return model_in_file(path, name=path.stem)
     known = ", ".join(model.name for model in all_models(owner_id))
     raise UnknownModelError(
         f"There is no model {name_or_path!r}; give one of {known}, a folder with "
-        f"{CFG}, {WEIGHTS} and {NAMES}, or an .onnx file."
+        f"{CFG}, {WEIGHTS} and {NAMES}, an .onnx file, or a taught model's .npz file."
     )
 
 

@@ -1,4 +1,4 @@
-"""The files of a model: Darknet cfg, weights and names, or one ONNX file."""
+"""The files of a model: Darknet cfg, weights and names, or one ONNX or taught file."""
 
 import hashlib
 from collections.abc import Iterator, Mapping
@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 
 from imagebase.annotation import clean_label
 from imagebase.detection.onnx.families import labels_of, read_onnx
+from imagebase.detection.taught.model import SUFFIX, labels_in
 from imagebase.errors import ModelLoadError
 from imagebase.settings import WEIGHTS_FOLDER
 
@@ -46,7 +47,8 @@ BUNDLED: Final[Mapping[str, ModelTitle]] = {
 class Model:
     """The files of a model and its description, without loading it.
 
-    graph: a Darknet .cfg, or an .onnx file. weights: the .weights of a .cfg, else None.
+    graph: a Darknet .cfg, an .onnx file, or a taught model's .npz file.
+    weights: the .weights of a .cfg, else None.
     labels: class names in order of their ids. origin: where it comes from.
     identity: by which its boxes know it, also after a rename; empty is the name.
     family: how an .onnx file's outputs are read, if chosen by hand.
@@ -68,6 +70,11 @@ class Model:
     @property
     def is_darknet(self) -> bool:
         return self.weights is not None
+
+    @property
+    def is_taught(self) -> bool:
+        """Say whether it was taught by examples: an .npz file."""
+        return self.graph.suffix.lower() == SUFFIX
 
     @property
     def is_bundled(self) -> bool:
@@ -149,9 +156,14 @@ def model_in_folder(folder: Path) -> Model:
 def model_in_file(path: Path, *, name: str) -> Model:
     """Return the model of an .onnx file, its labels next to it or in its metadata.
 
+    The .npz file of a taught model holds its labels itself.
+
     Raises:
         ModelLoadError: it cannot be read, or nothing names its labels.
     """
+    if path.suffix.lower() == SUFFIX:
+        labels = labels_in(path.read_bytes(), name=path.name)
+        return Model(name, path, None, labels, *_title_of(path.parent, name))
     names = names_beside(path)
     labels = read_names(names[0]) if names else labels_of(read_onnx(path.read_bytes()))
     if not labels:

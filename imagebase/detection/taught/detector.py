@@ -1,0 +1,80 @@
+"""A taught model as a detector: two nets, then what was learned from the examples."""
+
+import hashlib
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from imagebase.annotation import Size
+from imagebase.detection.candidates import Candidates
+from imagebase.detection.detector import (
+    CANDIDATE_FLOOR,
+    ONE_PASS,
+    read_files,
+    run_mirrored,
+)
+from imagebase.detection.model_files import Model
+from imagebase.detection.taught.feature_net import feature_net
+from imagebase.detection.taught.model import TaughtModel
+from imagebase.detection.taught.scene import Scene
+from imagebase.detection.taught.scores import scored
+
+# Objects are looked at from closer than the nets see them.
+WANTED: Final = Size(1024, 1024)
+_ID_DIGITS: Final = 12
+
+
+class TaughtDetector:
+    """Finds more like the examples; every method may be called from any thread.
+
+    sha256: of the model's file. The attributes are those of `Detector`.
+    """
+
+    passes = ONE_PASS
+    wanted = WANTED
+    voters: tuple[str, ...] = ()
+
+    def __init__(self, model: TaughtModel, *, name: str, identity: str = "") -> None:
+        net = feature_net()
+        self.model = model
+        self.name = name
+        self.labels = model.labels
+        self.sha256 = hashlib.sha256(model.to_bytes()).hexdigest()
+        self.model_id = f"{identity or name}-{self.sha256[:_ID_DIGITS]}"
+        self.input_size = net.net_size
+        self.runtime = net.runtime.name
+        self.precision = net.runtime.precision
+
+    def candidates(
+        self,
+        rgb: NDArray[np.uint8],
+        *,
+        size: Size,
+        floor: float = CANDIDATE_FLOOR,
+        mirrored: bool = False,
+    ) -> Candidates:
+        """Return every box and label above the floor, before suppression.
+
+        Arguments are those of `Detector.candidates`.
+        """
+        if mirrored:
+            return run_mirrored(self, rgb, size=size, floor=floor)
+        found = scored(self.model, Scene.of(rgb, size))
+        row, class_id = np.nonzero(found.confidence >= floor)
+        return Candidates(
+            found.xyxy[row],
+            found.confidence[row, class_id],
+            class_id.astype(np.int32),
+        )
+
+
+def load_taught(model: Model) -> TaughtDetector:
+    """Return the detector of a taught model's file.
+
+    Raises:
+        ModelLoadError: it cannot be read, is damaged, or is of a newer version.
+    """
+    content, _ = read_files(model)
+    taught = TaughtModel.from_bytes(content, name=model.graph.name)
+    return TaughtDetector(taught, name=model.name, identity=model.identity)
