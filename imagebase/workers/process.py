@@ -17,7 +17,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import asdict
 from typing import IO, Any, Final, NamedTuple, TypeVar
 
@@ -72,6 +72,8 @@ _ENVIRONMENT: Final = (
 )
 
 _T = TypeVar("_T")
+_Process = subprocess.Popen[bytes]
+_Start = Callable[[], _Process]
 
 _log: Final = logging.getLogger(__name__)
 
@@ -280,7 +282,7 @@ class _Running:
         self._victims = 0
         self._was_killed = False
         self._lock = threading.Lock()
-        self._process = _spawner.submit(_spawned, limits, self._blocks).result()
+        self._process = _starter.run(lambda: _spawned(limits, self._blocks))
         self._reader = threading.Thread(
             target=self._read, name="worker-answers", daemon=True
         )
@@ -508,6 +510,40 @@ def _make_room(seconds: float, should_stop: ShouldStop | None) -> None:
         time.sleep(_POLL_SECONDS)
 
 
+class _Starter:
+    """Starts processes on a thread that stays until the interpreter ends.
+
+    A child may die with the thread that started it. An executor's threads would end
+    with the main thread, before others that are still at work, and be missing in a
+    process that was forked from this one.
+    """
+
+    def __init__(self) -> None:
+        self._asked: queue.SimpleQueue[tuple[_Start, Future[_Process]]] = (
+            queue.SimpleQueue()
+        )
+        self._thread: threading.Thread | None = None
+
+    def run(self, start: _Start) -> _Process:
+        """Return the process that `start` starts; only one thread calls at a time."""
+        if self._thread is None or not self._thread.is_alive():
+            self._thread = threading.Thread(
+                target=self._serve, name="worker-start", daemon=True
+            )
+            self._thread.start()
+        started: Future[_Process] = Future()
+        self._asked.put((start, started))
+        return started.result()
+
+    def _serve(self) -> None:
+        while True:
+            start, started = self._asked.get()
+            try:
+                started.set_result(start())
+            except BaseException as error:
+                started.set_exception(error)
+
+
 class _Reaper:
     """Stops idle workers, on a thread that ends when no worker is left."""
 
@@ -548,6 +584,5 @@ def stop_all_workers() -> None:
 _starting: Final = threading.Lock()
 _workers: Final["weakref.WeakSet[WorkerProcess]"] = weakref.WeakSet()
 _reaper: Final = _Reaper()
-# A child may die with the thread that started it, so that thread has to stay.
-_spawner: Final = ThreadPoolExecutor(1, thread_name_prefix="worker-start")
+_starter: Final = _Starter()
 atexit.register(stop_all_workers)

@@ -228,3 +228,50 @@ def test_worker_dies_with_a_killed_server() -> None:
     while is_there(pid) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not is_there(pid)
+
+
+SCRIPTS = {
+    "a thread that goes on after the main thread": """
+import threading, time
+from imagebase.workers.process import WorkerLimits, WorkerProcess
+from tests.workers import tasks
+
+def work():
+    threading.main_thread().join()
+    before = worker.call(tasks.who, {}).values["pid"]
+    worker.stop()
+    print("done", before != worker.call(tasks.who, {}).values["pid"])
+
+worker = WorkerProcess(WorkerLimits(500_000_000))
+worker.start()
+threading.Thread(target=work).start()
+""",
+    "a process that was forked from one with a worker": """
+import os
+from imagebase.workers.process import WorkerLimits, WorkerProcess
+from tests.workers import tasks
+
+worker = WorkerProcess(WorkerLimits(500_000_000))
+mine = worker.call(tasks.who, {}).values["pid"]
+child = os.fork()
+if not child:
+    raise SystemExit(0 if worker.call(tasks.who, {}).values["pid"] != mine else 1)
+print("done", os.waitpid(child, 0)[1] == 0
+      and worker.call(tasks.who, {}).values["pid"] == mine)
+""",
+}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no fork")
+@pytest.mark.parametrize("script", SCRIPTS.values(), ids=SCRIPTS)
+def test_worker_serves(script: str) -> None:
+    root = Path(__file__).parents[2]
+    ended = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=root,
+        timeout=60,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.stdout == "done True\n", ended.stderr
