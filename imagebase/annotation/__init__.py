@@ -142,16 +142,20 @@ _HIDDEN: Final = re.compile(
 )
 
 
-def clean_text(text: str) -> str:
-    """Return text that every database and format can hold, and that shows as it is.
-
-    NUL and lone surrogates are removed, which PostgreSQL does not take, and characters
-    that are invisible: controls, and those that turn what follows, with which
-    `photo\\u202egpj.exe` looks like a JPEG.
-    """
+def storable_text(text: str) -> str:
+    """Return text that every database can hold: without NUL and lone surrogates."""
     if text.isprintable():
         return text
-    return _HIDDEN.sub("", text).encode("utf-8", "ignore").decode("utf-8")
+    return text.replace("\0", "").encode("utf-8", "ignore").decode("utf-8")
+
+
+def clean_text(text: str) -> str:
+    """Return a text from outside as it is stored and shown.
+
+    Removed are characters that are invisible: controls, and those that turn what
+    follows, with which `photo\\u202egpj.exe` looks like a JPEG.
+    """
+    return text if text.isprintable() else storable_text(_HIDDEN.sub("", text))
 
 
 @dataclass(frozen=True, slots=True)

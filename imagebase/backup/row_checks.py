@@ -11,7 +11,7 @@ from imagebase.annotation import (
     ReviewStatus,
     Size,
     Source,
-    clean_label,
+    storable_text,
 )
 from imagebase.annotation.areas import shape_of_json
 from imagebase.annotation.attributes import check_attributes
@@ -38,6 +38,8 @@ _STATES: Final = frozenset({"done", "undone", "dropped"})
 
 _MAX_NAME_LENGTH: Final = 400
 _LONG_TEXTS: Final = frozenset({"text", "comment", "reason", "error", "message"})
+# Earlier versions took paths of any length from zips.
+_MAX_PATH_LENGTH: Final = 4096
 
 Row = Mapping[str, Any]
 
@@ -105,7 +107,7 @@ class RowChecks:
 
     def _label(self, row: Row) -> None:
         _must(row["position"] == self._labels, "class ids are out of order")
-        _must(clean_label(row["name"]) == row["name"], "invalid name")
+        _must(_is_label(row["name"]), "invalid name")
         _must(bool(_COLOUR.fullmatch(row["colour"])), "invalid colour")
         _must(0 <= row["place"] <= _MAX_POSITION, "invalid position")
         self._once("label", row["name"])
@@ -224,10 +226,21 @@ def _must(holds: bool, otherwise: str) -> None:
         raise ValueError(otherwise)
 
 
+def _is_label(name: str) -> bool:
+    """Say whether a version of ImageBase may have stored a label's name.
+
+    Earlier versions kept characters that `clean_label` removes.
+    """
+    is_storable = name.splitlines() == [name] and storable_text(name) == name
+    return is_storable and bool(name.strip()) and len(name) <= MAX_LABEL_LENGTH
+
+
 def _check_lengths(row: Row) -> None:
-    """Refuse names that no page would have taken."""
+    """Refuse names that no version of ImageBase would have stored."""
     for column, value in row.items():
         most = MAX_COMMENT_LENGTH if column in _LONG_TEXTS else _MAX_NAME_LENGTH
+        if column == "file_name":
+            most = _MAX_PATH_LENGTH
         if isinstance(value, str) and len(value) > most:
             raise ValueError(f"its {column} has more than {most:,} characters")
 
@@ -252,7 +265,7 @@ def _check_quality(state: Mapping[str, Any] | None) -> None:
 
 def _check_box(box: Box, label: str, confidence: float | None, position: int) -> None:
     _must(box.is_finite and max(map(abs, box)) <= _MAX_PX, "invalid box")
-    _must(clean_label(label) == label, "invalid label")
+    _must(_is_label(label), "invalid label")
     _must(confidence is None or 0 <= confidence <= 1, "invalid confidence")
     _must(0 <= position <= _MAX_POSITION, "invalid position")
 

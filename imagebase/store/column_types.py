@@ -10,7 +10,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeDecorator
 
-from imagebase.annotation import clean_text
+from imagebase.annotation import storable_text
 
 Json = None | bool | int | float | str | Sequence[Any] | Mapping[str, Any]
 JsonObject = Mapping[str, Any]
@@ -29,7 +29,7 @@ class CleanText(TypeDecorator[str]):
     cache_ok = True
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
-        return None if value is None else clean_text(value)
+        return None if value is None else storable_text(value)
 
 
 class UtcTime(TypeDecorator[datetime]):
@@ -97,9 +97,9 @@ def _on_sqlite(element: MemberText, compiler: SQLCompiler, **options: Any) -> st
 
 def _cleaned(value: Json) -> Json:
     if isinstance(value, str):
-        return clean_text(value)
+        return storable_text(value)
     if isinstance(value, Mapping):
-        return {clean_text(key): _cleaned(item) for key, item in value.items()}
+        return {storable_text(key): _cleaned(item) for key, item in value.items()}
     if isinstance(value, Sequence):
         return [_cleaned(item) for item in value]
     return value

@@ -8,7 +8,7 @@ from typing import Final
 
 from sqlalchemy import ColumnElement, Connection, Text, and_, cast, func, or_, select
 
-from imagebase.annotation import Quality, ReviewStatus, Size, clean_text
+from imagebase.annotation import Quality, ReviewStatus, Size, storable_text
 from imagebase.store.candidates import CandidatesKey, of_key
 from imagebase.store.column_types import AnyRow, AnySelect
 from imagebase.store.diff import ANNOTATION
@@ -256,7 +256,7 @@ def _conditions(scope: Scope, wanted: ImageFilter) -> Iterator[ColumnElement[boo
 
 def _has_tag(tag: str) -> ColumnElement[bool]:
     # Not LIKE, which takes no notice of case on SQLite.
-    stored, sought = cast(images.c.tags, Text), json.dumps(clean_text(tag))
+    stored, sought = cast(images.c.tags, Text), json.dumps(storable_text(tag))
     return func.replace(stored, sought, "") != stored
 
 

@@ -175,7 +175,7 @@ BOX: dict[str, Any] = {
     ("table", "values", "message"),
     [
         ("labels", {"position": 3}, "class ids are out of order"),
-        ("labels", {"name": " "}, "a label needs a name"),
+        ("labels", {"name": " "}, "invalid name"),
         ("labels", {"colour": "red;}"}, "invalid colour"),
         ("labels", {"surplus": 1}, "its fields are not those of the table"),
         ("labels", {"is_hidden": 1}, "is_hidden is neither true nor false"),
@@ -187,8 +187,10 @@ BOX: dict[str, Any] = {
         ("images", {"status": "gone"}, "'gone' is not a valid ReviewStatus"),
         ("images", {"tags": "night"}, "invalid tags"),
         ("images", {"tags": ["x" * 201]}, "a tag is too long"),
-        ("images", {"file_name": "x" * 401}, "file_name has more than 400 characters"),
-        ("labels", {"name": "ca\u202et"}, "invalid name"),
+        ("images", {"file_name": "x" * 4097}, "file_name has more than 4,096 char"),
+        ("labels", {"name": "ca\u2028t"}, "invalid name"),
+        ("labels", {"name": "x" * 201}, "invalid name"),
+        ("labels", {"name": "ca\0t"}, "invalid name"),
         ("images", {"quality": {"sharpness": 1}}, "brightness: Field required"),
         ("images", {"quality": QUALITY}, "invalid difference hash"),
         ("images", {"added_at": "2026-01-01T00:00:00"}, "added_at has no time zone"),
@@ -248,6 +250,24 @@ def test_row_that_cannot_be_is_refused_with_its_place(
     assert message in told
     assert told.startswith("b.zip is damaged (")
     assert told.count("\n") == 0
+
+
+def test_labels_of_earlier_versions_are_restored_as_they_were(
+    store: Store, files: Files, tmp_path: Path
+) -> None:
+    """They may hold characters that labels lose since: losing the backup is worse."""
+    path = "tables/labels.jsonl"
+    name = json.loads(files[path].splitlines()[0])["name"]
+    odd = f"{name[0]}\u202e{name[1:]}\u200b"
+    for table in [table for table in files if table.endswith(".jsonl")]:
+        text = files[table].decode()
+        old, new = (f'"{word}"' for word in (name, odd))
+        files[table] = text.replace(old, new).encode()
+    signed(files)
+    tried(store, zipped(files, tmp_path / "b.zip"), LIMITS)
+    (info,) = store.datasets("other")
+    scope = Scope("other", info.dataset_id, "zoe")
+    assert odd in store.labels(scope).names
 
 
 def test_rows_that_are_there_twice_are_refused(
