@@ -6,7 +6,7 @@ says how well a box fits. The targets come from the IoU with the true boxes. All
 closed form, so that the same examples give the same model.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from imagebase.detection.nms import nms
 from imagebase.detection.taught.model import EDGES_COLUMNS, MAX_SIZES, TaughtModel
 from imagebase.detection.taught.scene import Places, Scene
-from imagebase.detection.taught.scores import FIT_WEIGHT, likeliest, linear
+from imagebase.detection.taught.scores import likeliest, linear, scored
 from imagebase.geometry import FloatArray, clip_xyxy, pairwise_iou
 
 # What a score learns: 0 up to the lower IoU, 1 from the upper one on.
@@ -42,7 +42,12 @@ _OTHERS: Final = 60
 # The logistic before anything is known, and how much it takes to change it.
 _PRIOR: Final = (8.0, -6.0)
 _LEAST_SLOPE: Final = 1.0
-_PRIOR_STRENGTH: Final = (0.1, 1.0)
+_PRIOR_STRENGTH: Final = (1.0, 4.0)
+# Right boxes, which are few, count more by this power of how many wrong ones there are
+# for each: what is missed costs a person more than what is to be deleted.
+_BALANCE: Final = 0.25
+# Examples are left out in turn where there are enough, in so many groups.
+_LEAST_TO_HOLD_OUT, _MOST_HELD_OUT = 3, 15
 _FOLDS: Final = 5
 _NEWTON_STEPS: Final = 25
 _SAME_OBJECT_IOU: Final = 0.4
@@ -71,17 +76,16 @@ def fit(labels: Sequence[str], lessons: Sequence[Lesson]) -> TaughtModel:
     sizes = _window_sizes(count, lessons)
     first = _first(count, lessons, sizes)
     copies = [_copies(lesson, len(lessons)) for lesson in lessons]
-    edges = _edges(lessons, copies)
     studies = [_study(count, lesson, sizes, first) for lesson in lessons]
-    return TaughtModel(
-        tuple(labels),
-        len(lessons),
-        sizes,
-        first,
-        _second(studies),
-        edges,
-        _calibration(count, lessons, studies, edges),
-    )
+
+    def model_of(chosen: Sequence[int], calibration: FloatArray) -> TaughtModel:
+        second = _second([studies[index] for index in chosen])
+        edges = _edges([lessons[i] for i in chosen], [copies[i] for i in chosen])
+        return TaughtModel(
+            tuple(labels), len(lessons), sizes, first, second, edges, calibration
+        )
+
+    return model_of(range(len(lessons)), _calibration(count, lessons, model_of))
 
 
 def _window_sizes(labels: int, lessons: Sequence[Lesson]) -> FloatArray:
@@ -183,12 +187,9 @@ def _iou_of_pairs(a: FloatArray, b: FloatArray) -> FloatArray:
 class _Study(NamedTuple):
     """What the second score learns from one example.
 
-    xyxy: (N, 4), of the boxes that are looked at. looks: (N, 448).
     features: (N, 837). iou: (N, L), with the best true box of each label.
     """
 
-    xyxy: FloatArray
-    looks: FloatArray
     features: FloatArray
     iou: FloatArray
 
@@ -199,9 +200,8 @@ def _study(labels: int, lesson: Lesson, sizes: FloatArray, first: FloatArray) ->
     iou = _best_iou(labels, lesson, places.xyxy)
     rows = _looked_at(lesson, places, first, iou.max(axis=1))
     chosen = places.rows(rows)
-    looks = scene.looks(chosen.xyxy)
-    features = scene.second_features(chosen, looks)
-    return _Study(chosen.xyxy, looks, features, iou[rows])
+    features = scene.second_features(chosen, scene.looks(chosen.xyxy))
+    return _Study(features, iou[rows])
 
 
 def _second(studies: Sequence[_Study]) -> FloatArray:
@@ -301,32 +301,32 @@ def ridge(
 def _calibration(
     labels: int,
     lessons: Sequence[Lesson],
-    studies: Sequence[_Study],
-    edges: FloatArray,
+    model_of: Callable[[Sequence[int], FloatArray], TaughtModel],
 ) -> FloatArray:
     """Return slope and offset of each label's logistic, shape (2, L).
 
-    They are fitted on examples that the second score was not taught with.
+    They are fitted on examples that the second score and the edges were not taught
+    with; a model taught with one of two would say too little of that of both.
     """
+    usual = np.repeat(np.array(_PRIOR, np.float32)[:, None], labels, axis=1)
     seen: list[list[tuple[FloatArray, FloatArray]]] = [[] for _ in range(labels)]
+    every = range(len(lessons))
     folds = min(len(lessons), _FOLDS)
-    for fold in range(folds if folds > 1 else 0):
-        others = [study for i, study in enumerate(studies) if i % folds != fold]
-        known = np.concatenate([study.iou for study in others]).max(axis=0)
-        second = _second(others)
-        for lesson, study in zip(
-            lessons[fold::folds], studies[fold::folds], strict=True
-        ):
-            fit_of = lesson.scene.edge_features(study.xyxy, study.looks)
-            score = linear(study.features, second)
-            score = score + FIT_WEIGHT * linear(fit_of, edges)[:, 4:]
-            for label in np.flatnonzero(known >= _RIGHT_IOU):
-                own = score[:, label]
-                stays = nms(study.xyxy, own, nms_threshold=_SAME_OBJECT_IOU)
-                right = study.iou[:, label] >= _RIGHT_IOU
-                seen[label].append((own[stays], right[stays].astype(np.float32)))
-    columns = [_logistic_of(label) for label in seen]
-    return np.array(columns, np.float32).T
+    for fold in range(folds if len(lessons) >= _LEAST_TO_HOLD_OUT else 0):
+        others = [index for index in every if index % folds != fold]
+        known = {int(label) for index in others for label in lessons[index].class_id}
+        if not known:
+            continue
+        model = model_of(others, usual)
+        for lesson in lessons[fold:_MOST_HELD_OUT:folds]:
+            boxes = scored(model, lesson.scene)
+            iou = _best_iou(labels, lesson, boxes.xyxy)
+            for label in known:
+                own = boxes.score[:, label]
+                stays = nms(boxes.xyxy, own, nms_threshold=_SAME_OBJECT_IOU)
+                right = iou[stays, label] >= _RIGHT_IOU
+                seen[label].append((own[stays], right.astype(np.float32)))
+    return np.array([_logistic_of(label) for label in seen], np.float32).T
 
 
 def _logistic_of(seen: Sequence[tuple[FloatArray, FloatArray]]) -> tuple[float, float]:
@@ -347,10 +347,15 @@ def logistic(score: FloatArray, right: FloatArray) -> tuple[float, float]:
     """
     features = np.stack([score, np.ones_like(score)], axis=1).astype(np.float64)
     prior, strength = np.array(_PRIOR), np.array(_PRIOR_STRENGTH)
+    wrong_each = max((right == 0).sum(), 1) / max((right == 1).sum(), 1)
+    weight = np.where(right, wrong_each**_BALANCE, 1.0)
     values = prior.copy()
     for _ in range(_NEWTON_STEPS):
         chance = 1 / (1 + np.exp(-np.clip(features @ values, -30, 30)))
-        gradient = features.T @ (chance - right) + strength * (values - prior)
-        curve = features.T * (chance * (1 - chance)) @ features + np.diag(strength)
+        gradient = features.T @ (weight * (chance - right)) + strength * (
+            values - prior
+        )
+        slopes = weight * chance * (1 - chance)
+        curve = features.T * slopes @ features + np.diag(strength)
         values = values - np.clip(np.linalg.solve(curve, gradient), -2, 2)
     return max(float(values[0]), _LEAST_SLOPE), float(values[1])

@@ -15,7 +15,7 @@ _LOOKED_AT, _WINDOWS_LOOKED_AT = 60, 40
 _BEST_WINDOWS: Final = 300
 _SAME_BOX_IOU: Final = 0.7
 # The score is of the box as found and as placed, half and half, and of its fit.
-FIT_WEIGHT: Final = 0.5
+_FIT_WEIGHT: Final = 0.5
 _MOST_SHIFT: Final = 0.6
 _LEAST_SIDE_PX: Final = 2.0
 
@@ -43,7 +43,7 @@ def scored(model: TaughtModel, scene: Scene) -> ScoredBoxes:
     looks = scene.looks(placed.xyxy)
     after = linear(scene.second_features(placed, looks), model.second)
     fit = linear(scene.edge_features(placed.xyxy, looks), model.edges)[:, 4:]
-    score = (before + after) / 2 + FIT_WEIGHT * fit
+    score = (before + after) / 2 + _FIT_WEIGHT * fit
     slope, offset = model.calibration
     confidence = 1 / (1 + np.exp(-np.clip(slope * score + offset, -30, 30)))
     return ScoredBoxes(placed.xyxy, score, confidence.astype(np.float32))

@@ -6,9 +6,12 @@ import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from typer.testing import CliRunner
 
 import imagebase
+from imagebase.cli import app
 from imagebase.detection.taught.detector import TaughtDetector
+from imagebase.detection.taught.fit import logistic
 from imagebase.detection.taught.teach import Example, _name, _spread
 from imagebase.errors import (
     AnnotationFileError,
@@ -159,6 +162,19 @@ def test_annotate_and_evaluate_take_a_taught_model(
     assert evaluated.metrics[str(path)]["AP50"] > 0.8
 
 
+def test_the_command_line_teaches_by_a_folder(labelled: Path, tmp_path: Path) -> None:
+    rgb, boxes = scene(seed=30)
+    cv2.imwrite(str(tmp_path / "new.png"), rgb[:, :, ::-1])
+    files = [str(tmp_path / "new.png"), "--output", str(tmp_path / "out")]
+    arguments = ["annotate", *files, "--model", f"examples:{labelled}"]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0, result.output
+    image = imagebase.read_labels(tmp_path / "out" / "coco").images[0]
+    assert sorted(image.labels) == sorted({label for _, label in boxes})
+    nothing = [*arguments[:-1], f"examples:{tmp_path / 'out'}"]
+    assert CliRunner().invoke(app, nothing).exit_code == 1
+
+
 def test_a_taught_model_votes_and_runs_accurately(
     model: imagebase.DetectionModel, tmp_path: Path
 ) -> None:
@@ -203,6 +219,15 @@ def test_only_taught_models_are_saved(
         imagebase.save_taught(model, tmp_path / "nowhere" / "a.npz")
     with pytest.raises(UnknownModelError):
         imagebase.load_model(tmp_path / "a.npz")
+
+
+def test_confidence_is_half_between_right_and_wrong_boxes() -> None:
+    score = np.repeat(np.array([0.2, 0.9], np.float32), 50)
+    slope, offset = logistic(score, (score > 0.5).astype(np.float32))
+    assert slope * 0.2 + offset < -1
+    assert slope * 0.9 + offset > 1
+    flat, _ = logistic(score, (score < 0.5).astype(np.float32))
+    assert flat == 1.0
 
 
 def test_many_examples_are_spread_out() -> None:
