@@ -21,6 +21,8 @@ _VERSION_WITH_VOTERS: Final = 2
 _BYTES_EACH: Final = 4 * 4 + 4 + 4
 _BYTES_OF_VOTERS: Final = 4
 _MAX_PACKED: Final = 1_000_000
+MAX_CANDIDATES: Final = 50_000
+"""Of one model on one image; those of detectors that work are some thousands."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,6 +79,13 @@ class _BoxArrays:
             class_id=self.class_id[indices],
             seen_by=None if self.seen_by is None else self.seen_by[indices],
         )
+
+    def most_confident(self, most: int = MAX_CANDIDATES) -> Self:
+        """Return at most so many rows, of the highest confidence, in their order."""
+        if len(self) <= most:
+            return self
+        best = np.argpartition(-self.confidence, most)[:most]
+        return self.rows(np.sort(best))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

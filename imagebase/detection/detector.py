@@ -109,6 +109,8 @@ class LoadedModel:
     ) -> Candidates:
         """Return every box and class above the floor, before suppression.
 
+        Of a model that sees them everywhere, only the `MAX_CANDIDATES` most confident.
+
         Args:
             rgb: the upright image, shape (H, W, 3); may be decoded at a reduced size.
             size: the full upright size; boxes are given in its pixels, as floats,
@@ -149,7 +151,8 @@ class LoadedModel:
         # does its own suppression, only the labels say how many classes there are.
         real = (xyxy[:, 2:] > xyxy[:, :2]).all(axis=1)
         real &= (heads.class_id >= 0) & (heads.class_id < len(self.labels))
-        return replace(heads, xyxy=xyxy.astype(np.float32)).rows(real)
+        boxes = replace(heads, xyxy=xyxy.astype(np.float32))
+        return boxes.rows(real).most_confident()
 
 
 def run_mirrored(

@@ -232,7 +232,7 @@ def _checked(answer: Answer, size: Size, *, classes: int) -> Candidates:
     real = (found.xyxy[:, 2:] > found.xyxy[:, :2]).all(axis=1)
     real &= (found.class_id >= 0) & (found.class_id < classes)
     real &= np.isfinite(found.confidence)
-    return found if real.all() else found.rows(real)
+    return (found if real.all() else found.rows(real)).most_confident()
 
 
 # From here on in the worker process.

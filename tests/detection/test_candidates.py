@@ -33,6 +33,12 @@ def random_candidates(count: int, *, seed: int = 0) -> Candidates:
     )
 
 
+def test_most_confident_are_kept_in_their_order() -> None:
+    some = found((0.2, 1), (0.9, 2), (0.1, 3), (0.5, 4))
+    assert some.most_confident(2).class_id.tolist() == [2, 4]
+    assert some.most_confident(4) is some
+
+
 def test_arrays_of_different_lengths_are_refused() -> None:
     with pytest.raises(ValueError, match=r"xyxy has the shape \(2, 4\)"):
         Candidates(

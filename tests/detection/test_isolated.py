@@ -10,6 +10,7 @@ import pytest
 
 from imagebase.annotation import Size
 from imagebase.detection import isolated
+from imagebase.detection.candidates import MAX_CANDIDATES
 from imagebase.detection.detector import load_single
 from imagebase.detection.factory import load_apart_if_added
 from imagebase.detection.isolated import IsolatedModel, stopping_when
@@ -151,6 +152,13 @@ def test_the_shared_case_crashes_only_its_worker(gaps: list[float]) -> None:
     with pytest.raises(ModelCrashError, match=r"The model crashed on an? \w+ image"):
         dry_run(validation.draft.model)
     assert max(gaps) < 1
+
+
+def test_model_that_sees_boxes_everywhere_fills_no_dataset(tmp_path: Path) -> None:
+    detector = IsolatedModel(written(hostile_models.sees_boxes_everywhere(), tmp_path))
+    found = detector.candidates(BLACK, size=SIZE)
+    assert len(found) == MAX_CANDIDATES
+    assert found.confidence.min() > 0.9
 
 
 REFUSED = {

@@ -94,6 +94,30 @@ def never_returns(layers: int = 150) -> bytes:
     return graph.output("output0", total, QUIET.shape).model()
 
 
+def sees_boxes_everywhere(count: int = 1_500_000) -> bytes:
+    """Two million boxes, of every confidence, in a file of 2 kB."""
+    graph = GraphBuilder((1, 3, SIDE, SIDE))
+
+    def number(value: float) -> str:
+        return graph.constant(np.float32(value))
+
+    numbers = graph.op("Range", number(0), number(count), number(1))
+    places = graph.op(
+        "Add", graph.op("Mul", graph.op("Sin", numbers), number(150)), number(160)
+    )
+    sides = graph.op("Add", graph.op("Mul", numbers, number(0)), number(3))
+    scores = graph.op("Abs", graph.op("Sin", numbers))
+    axis = graph.constant(np.array([0], np.int64))
+    rows = [
+        graph.op("Unsqueeze", row, axis)
+        for row in (places, places, sides, sides, scores, scores)
+    ]
+    boxes = graph.op("Unsqueeze", graph.op("Concat", *rows, axis=0), axis)
+    mean = graph.op("ReduceMean", "images", keepdims=0)
+    total = graph.op("Add", boxes, graph.op("Mul", mean, number(0)))
+    return graph.output("output0", total, (1, 6, count)).model()
+
+
 def _simple(*nodes: NodeProto, sides: tuple[int, int] = (SIDE, SIDE)) -> bytes:
     images = helper.make_tensor_value_info("images", TensorProto.FLOAT, [1, 3, *sides])
     output = helper.make_tensor_value_info("output0", TensorProto.FLOAT, QUIET.shape)
