@@ -19,6 +19,7 @@ import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import asdict
+from functools import cache
 from typing import IO, Any, Final, NamedTuple, TypeVar
 
 import numpy as np
@@ -303,6 +304,7 @@ class _Running:
         try:
             hello = self._wait(slot, time.monotonic() + seconds, should_stop)
             self.in_force = tuple(map(str, hello.get("in_force", ())))
+            _warn_of_missing(self.in_force)
             if setup is not None:
                 self.ready = self.ask(slot, setup(), seconds, should_stop)
         except _OtherCallError as error:
@@ -471,6 +473,14 @@ def _spawned(
         pass_fds=[key for key in keys if isinstance(key, int)],
         start_new_session=True,
     )
+
+
+@cache
+def _warn_of_missing(in_force: tuple[str, ...]) -> None:
+    """Log, once, which protections this kernel does not give."""
+    missing = {"limits", "no_network", "no_files"}.difference(in_force)
+    if missing and sys.platform == "linux":
+        _log.warning("Worker processes run without %s here", ", ".join(sorted(missing)))
 
 
 def _environment() -> dict[str, str]:

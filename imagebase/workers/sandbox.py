@@ -184,7 +184,7 @@ def _program(column: int, machine: int) -> list[tuple[int, int, int, int]]:
     """Return the filter: operation, steps to jump if true, if false, and operand."""
     denied = [numbers[column] for numbers in _DENIED.values()]
     checks = [
-        (_IF_EQUAL, len(denied) - at + 4, 0, number) for at, number in enumerate(denied)
+        (_IF_EQUAL, len(denied) - at + 3, 0, number) for at, number in enumerate(denied)
     ]
     return [
         (_LOAD, 0, 0, _MACHINE_AT),
