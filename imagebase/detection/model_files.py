@@ -132,7 +132,7 @@ def _labels(lines: list[str], file_name: str) -> Iterator[str]:
 
 
 def model_in_folder(folder: Path) -> Model:
-    """Return the model of a folder: obj.cfg, .weights and .names, or one .onnx file.
+    """Return the model of a folder: obj.cfg, .weights and .names, or one model file.
 
     Raises:
         ModelLoadError: a part of it is missing or unreadable.
@@ -140,9 +140,10 @@ def model_in_folder(folder: Path) -> Model:
     name = folder.resolve().name
     graph, weights = folder / CFG, folder / WEIGHTS
     if not graph.is_file():
-        onnx_files = sorted(folder.glob("*.onnx"))
-        if len(onnx_files) == 1:
-            return model_in_file(onnx_files[0], name=name)
+        for suffix in (".onnx", SUFFIX):
+            files = sorted(folder.glob(f"*{suffix}"))
+            if len(files) == 1:
+                return model_in_file(files[0], name=name)
     missing = [name for name in (CFG, WEIGHTS, NAMES) if not (folder / name).is_file()]
     if missing:
         raise ModelLoadError(

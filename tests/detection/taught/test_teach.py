@@ -10,6 +10,10 @@ from typer.testing import CliRunner
 
 import imagebase
 from imagebase.cli import app
+from imagebase.detection.detector import sha256_of_model
+from imagebase.detection.factory import shared_detector
+from imagebase.detection.library import ModelLibrary
+from imagebase.detection.model_card import ModelCard
 from imagebase.detection.taught.detector import TaughtDetector
 from imagebase.detection.taught.fit import logistic
 from imagebase.detection.taught.teach import Example, _name, _spread
@@ -114,6 +118,22 @@ def test_a_saved_model_loads_by_its_path(
     before, after = model(rgb), loaded(rgb)
     assert np.array_equal(before.xyxy, after.xyxy)
     assert np.array_equal(before.confidence, after.confidence)
+
+
+def test_a_library_keeps_taught_models(
+    model: imagebase.DetectionModel, tmp_path: Path
+) -> None:
+    path = imagebase.save_taught(model, tmp_path / "shapes.npz")
+    library = ModelLibrary(tmp_path / "models")
+    sha256, size = model.detector.sha256, model.input_size
+    card = ModelCard(
+        "Shapes", "", "taught", size, model.labels, sha256, 80_000, "Ada", None
+    )
+    added = library.add({"taught.npz": path}, card)
+    assert (added.name, added.labels, added.is_taught) == ("Shapes", model.labels, True)
+    detector = shared_detector(added)
+    assert detector.sha256 == sha256_of_model(added) == model.detector.sha256
+    assert detector.model_id == f"Shapes-{detector.sha256[:12]}"
 
 
 def test_boxes_are_in_pixels_of_the_full_image_and_of_the_mirrored_one(
