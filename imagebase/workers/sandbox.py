@@ -207,7 +207,11 @@ _PATH_BENEATH: Final = 1
 # Execute, write, read, list, delete, make, and from later versions move and truncate.
 _FILE_ACCESS: Final = {1: (1 << 13) - 1, 2: (1 << 14) - 1, 3: (1 << 15) - 1}
 _EXECUTE, _READ, _LIST, _WRITE = 1 << 0, 1 << 2, 1 << 3, 1 << 1
-_SYSTEM: Final = ("/usr", "/lib", "/lib64", "/bin", "/etc", "/proc", "/sys", "/opt")
+_SYSTEM: Final = (
+    *("/usr", "/lib", "/lib64", "/bin", "/proc", "/sys"),
+    *("/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/alternatives"),
+    *("/etc/localtime", "/etc/os-release"),
+)
 
 
 def _without_files() -> bool:
@@ -224,6 +228,8 @@ def _without_files() -> bool:
     if rules < 0:
         return False
     try:
+        for path in _searched(sys.path):
+            _allow(rules, path, _LIST)
         for path in _readable(sys.path):
             _allow(rules, path, _EXECUTE | _READ | _LIST)
         _allow(rules, Path("/dev"), _READ | _LIST | _WRITE)
@@ -232,9 +238,34 @@ def _without_files() -> bool:
         os.close(rules)
 
 
+def _searched(search_path: Sequence[str]) -> Iterable[Path]:
+    """Return the folders in which modules are looked up: their names may be listed."""
+    return {Path(path) for path in search_path if path and Path(path).exists()}
+
+
 def _readable(search_path: Sequence[str]) -> Iterable[Path]:
-    libraries = [sys.prefix, sys.base_prefix, *search_path, *_SYSTEM]
-    return {Path(path) for path in libraries if path and Path(path).exists()}
+    """Return the system's and Python's libraries, and packages and modules beside them.
+
+    A folder of the search path may hold secrets, data or a home as well: of one outside
+    Python only what can be imported is read.
+    """
+    python = [Path(sys.prefix), Path(sys.base_prefix)]
+    libraries = {*python, *(Path(path) for path in _SYSTEM)}
+    for folder in _searched(search_path):
+        if not any(folder.is_relative_to(library) for library in python):
+            libraries |= _importable(folder)
+    return {path for path in libraries if path.exists()}
+
+
+def _importable(folder: Path) -> set[Path]:
+    if not folder.is_dir():
+        return {folder}
+    if folder.name in {"site-packages", "dist-packages"}:
+        return {folder}
+    return {
+        *folder.glob("*.py"),
+        *(init.parent for init in folder.glob("*/__init__.py")),
+    }
 
 
 def _allow(rules: int, path: Path, access: int) -> None:

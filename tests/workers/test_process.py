@@ -186,6 +186,29 @@ def test_worker_has_no_network_no_files_and_no_programs(
     assert "write" in denied
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux restricts it so far")
+def test_what_lies_beside_the_package_is_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The folder that the app is started in is searched for modules only."""
+    (tmp_path / ".streamlit").mkdir()
+    secrets = tmp_path / ".streamlit" / "secrets.toml"
+    secrets.write_text("cookie_secret = 'x'", encoding="utf-8")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "imagebase.db").write_bytes(b"x")
+    monkeypatch.syspath_prepend(tmp_path)
+    worker = WorkerProcess(LIMITS)
+    try:
+        for file in (secrets, tmp_path / "data" / "imagebase.db"):
+            values = {"file": str(file), "server": os.getpid()}
+            denied = set(worker.call(tasks.attempts, values).values["denied"])
+            if "no_files" in worker.in_force:
+                assert "read" in denied
+        assert worker.call(tasks.double, {"a": 1}).values == {"a": 1}
+    finally:
+        worker.stop()
+
+
 def test_idle_worker_is_stopped(worker: WorkerProcess) -> None:
     pid = pid_of(worker)
     assert not worker.stop_if_idle(seconds=60)
