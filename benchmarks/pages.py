@@ -24,7 +24,14 @@ from benchmarks.large_dataset import make_dataset
 from imagebase.settings import read_settings
 from imagebase.store import open_store
 from imagebase.ui.identity import TEAM_OWNER
-from tests.browser.conftest import QUIET, ROOT, SCREEN, free_port, wait_for_health
+from tests.browser.conftest import (
+    QUIET,
+    ROOT,
+    SCREEN,
+    free_port,
+    until,
+    wait_for_health,
+)
 
 _IDLE: Final = "[data-testid='stApp'][data-test-script-state='notRunning']"
 _HAS: Final = "(selector) => document.querySelector(selector) !== null"
@@ -168,8 +175,8 @@ def settled(page: Page) -> float:
     """Wait until the script has not run for a moment; return when it ended."""
     page.wait_for_timeout(50)
     while True:
-        # By frames: waiting for a selector looks again after half a second only.
-        page.wait_for_function(_HAS, arg=_IDLE, timeout=60_000)
+        # Waiting for a selector looks again after half a second only.
+        until(page, _HAS, _IDLE, seconds=60)
         ended = time.perf_counter()
         page.wait_for_timeout(_SETTLED_MS)
         if page.locator(_IDLE).count():

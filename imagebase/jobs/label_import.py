@@ -55,6 +55,7 @@ def import_labels(context: JobContext) -> dict[str, Any] | None:
                 context.scope,
                 incoming,
                 limits=limits,
+                on_item=lambda _: tree.keep(),
                 should_stop=partial(_is_unwanted, context),
             )
         if _is_unwanted(context):
@@ -182,11 +183,11 @@ class _UploadedFiles(DroppedFiles):
     def __init__(self, folder: Path, limits: Limits) -> None:
         self._folder = folder
         self._touch = Touch(folder)
-        self._touch_folder()
+        self.keep()
         super().__init__(folder, limits)
 
     def read(self, name: str) -> bytes:
-        self._touch_folder()
+        self.keep()
         return super().read(name)
 
     @property
@@ -194,7 +195,8 @@ class _UploadedFiles(DroppedFiles):
         """Say whether the files were deleted all the same."""
         return not self._folder.is_dir()
 
-    def _touch_folder(self) -> None:
+    def keep(self) -> None:
+        """Keep the files from expiring; call it often during work."""
         # Deleted files are reported when they are read.
         with contextlib.suppress(OSError):
             self._touch()

@@ -329,6 +329,20 @@ def dataset(served: Served, request: pytest.FixtureRequest) -> Dataset:
     return Dataset(served.url, served.store, scope)
 
 
+def until(
+    page: Page, expression: str, arg: object = None, *, seconds: float = 30
+) -> None:
+    """Wait until JavaScript is true of a page.
+
+    The app's content security policy refuses what Playwright's own function evaluates
+    inside the page.
+    """
+    end = time.monotonic() + seconds
+    while not page.evaluate(expression, arg):
+        assert time.monotonic() < end, f"{expression} is not true after {seconds} s"
+        page.wait_for_timeout(15)
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

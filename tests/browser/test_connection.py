@@ -15,7 +15,7 @@ from playwright.sync_api import BrowserContext, Dialog, Error, Locator, expect
 from imagebase.annotation import ImageRecord, ReviewStatus
 from imagebase.settings import read_settings
 from imagebase.store import open_store
-from tests.browser.conftest import ROOT, Served, Server
+from tests.browser.conftest import ROOT, Served, Server, until
 from tests.browser.network import Network
 from tests.browser.test_edit import (
     BEAR,
@@ -304,8 +304,9 @@ def test_other_visitor_of_the_browser_gets_nothing(
 ) -> None:
     network.cut()
     draw(visit, 1)
-    visit.page.wait_for_function(
-        "Object.keys(localStorage).some((one) => one.startsWith('imagebase.unsaved'))"
+    until(
+        visit.page,
+        "Object.keys(localStorage).some((key) => key.startsWith('imagebase.unsaved'))",
     )
     visit.page.close()
     network.mend()

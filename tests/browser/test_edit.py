@@ -16,7 +16,7 @@ from imagebase.images.scan import Incoming
 from imagebase.ingest.add_images import admit
 from imagebase.settings import TEAM_OWNER, Limits
 from imagebase.store import Scope, Store
-from tests.browser.conftest import SCREEN, Canvas, Dataset, Served
+from tests.browser.conftest import SCREEN, Canvas, Dataset, Served, until
 from tests.store.fixtures import scope_of
 
 pytestmark = pytest.mark.browser
@@ -382,9 +382,7 @@ def test_keys_are_left_alone_while_someone_types(visit: Visit, place: str) -> No
         table = page.get_by_test_id("stDataFrame").bounding_box()
         assert table is not None
         page.mouse.click(table["x"] + 50, table["y"] + 52)
-        page.wait_for_function(
-            "document.activeElement.closest('[data-testid=stDataFrame]')"
-        )
+        until(page, "!!document.activeElement.closest('[data-testid=stDataFrame]')")
     elif place == "labels":
         page.get_by_role("button", name="More").first.click()
         page.get_by_role("combobox", name="Choose a label").click()

@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from imagebase.store import Scope, Store
-from tests.browser.conftest import Canvas, Dataset
+from tests.browser.conftest import Canvas, Dataset, until
 from tests.planted_logo import LABEL, fill, made_set
 
 pytestmark = pytest.mark.browser
@@ -257,7 +257,7 @@ def test_second_click_counts_for_no_button_that_has_just_come(
     reviewed: Reviewed,
 ) -> None:
     page = reviewed.page
-    page.wait_for_function("Symbol.for('imagebase.clicks') in window")
+    until(page, "Symbol.for('imagebase.clicks') in window")
     reviewed.settle()
     page.evaluate(_CARDS)
     for _ in range(3):

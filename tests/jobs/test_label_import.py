@@ -21,6 +21,7 @@ from imagebase.annotation import (
     Size,
     Source,
 )
+from imagebase.images import isolated
 from imagebase.ingest.label_files import keep_files
 from imagebase.jobs.temporary_files import (
     KEPT_SECONDS,
@@ -213,8 +214,7 @@ def test_files_that_were_dropped_long_ago_stay_while_they_come_in(
         os.utime(dropped(scope, "u1"), (long_ago, long_ago))
 
     an_hour_goes_by()
-    slowly = after(an_hour_goes_by, store.add_image)
-    monkeypatch.setattr(store, "add_image", slowly)
+    monkeypatch.setattr(store, "add_image", after(an_hour_goes_by, store.add_image))
     monkeypatch.setattr(sys.modules[Touch.__module__], "_TOUCH_SECONDS", 0)
     job = run_job("import", **parameters())
     assert job.state is JobState.DONE, job.error
@@ -230,6 +230,7 @@ def test_files_that_go_while_they_come_in_fail_the_import_with_a_message(
     )
     deleting = after(lambda: forget_dropped(scope, "u1"), store.add_image)
     monkeypatch.setattr(store, "add_image", deleting)
+    monkeypatch.setattr(isolated, "_BATCH_FILES", 1)
     job = run_job("import", **parameters())
     assert job.state is JobState.FAILED
     assert job.error == "The uploaded files have expired; upload them again."
