@@ -203,7 +203,7 @@ class _Ready(NamedTuple):
         except (KeyError, TypeError):
             is_sound = False
         if not is_sound or runtime not in RUNTIMES or precision not in PRECISIONS:
-            raise ModelLoadError("The model's worker process answers nonsense.")
+            raise ModelLoadError("The model's worker process sent an invalid answer.")
         return cls(size, runtime, precision)
 
 
@@ -228,7 +228,9 @@ def _checked(answer: Answer, size: Size, *, classes: int) -> Candidates:
             class_id.astype(np.int32),
         )
     except (ValueError, IndexError) as error:
-        raise ModelLoadError("The model's worker process answers nonsense.") from error
+        raise ModelLoadError(
+            "The model's worker process sent an invalid answer."
+        ) from error
     real = (found.xyxy[:, 2:] > found.xyxy[:, :2]).all(axis=1)
     real &= (found.class_id >= 0) & (found.class_id < classes)
     real &= np.isfinite(found.confidence)
