@@ -21,8 +21,8 @@ import numpy as np
 from benchmarks.point import Photo, photos
 from imagebase.annotation import Box
 from imagebase.detection.nms import nms
+from imagebase.detection.taught.described_image import DescribedImage
 from imagebase.detection.taught.fit import Lesson, fit
-from imagebase.detection.taught.scene import Scene
 from imagebase.detection.taught.scores import scored
 from imagebase.evaluation.arrays import EvaluatedImage, Predictions, Truth
 from imagebase.evaluation.average_precision import coco_figures
@@ -40,7 +40,7 @@ class Item(NamedTuple):
     """An image of a set: its scene, computed once, and its true boxes by label."""
 
     name: str
-    scene: Scene
+    scene: DescribedImage
     boxes: dict[str, FloatArray]
 
 
@@ -69,7 +69,7 @@ def _item(photo: Photo, labels: Sequence[str]) -> Item:
         ).reshape(-1, 4)
         for label in labels
     }
-    return Item(photo.path.name, Scene.of(loaded.rgb, loaded.size), boxes)
+    return Item(photo.path.name, DescribedImage.of(loaded.rgb, loaded.size), boxes)
 
 
 def judged(every: Sequence[Item], label: str, examples: int, draws: int) -> Judged:

@@ -28,7 +28,7 @@ from imagebase.errors import (
 )
 from imagebase.images.archives import COMPRESSIONS, archive_members
 from imagebase.images.decode import read_header
-from imagebase.images.isolated import FORMATS_TO_TRY, Harmful, prepare_each
+from imagebase.images.decode_apart import FORMATS_TO_TRY, Harmful, prepare_each
 from imagebase.images.scan import Incoming
 from imagebase.settings import Limits
 from imagebase.store import Scope, Store

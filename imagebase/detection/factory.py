@@ -11,7 +11,7 @@ from imagebase.detection.ensemble import MAX_VOTERS, EnsembleDetector
 from imagebase.detection.isolated import IsolatedModel
 from imagebase.detection.library import registered_model
 from imagebase.detection.model_files import Model
-from imagebase.detection.taught.detector import load_taught
+from imagebase.detection.taught.taught_detector import load_taught
 from imagebase.detection.tta import TtaDetector, View, ViewDetector
 from imagebase.errors import ModelLoadError
 from imagebase.settings import TEAM_OWNER, Mode, settings

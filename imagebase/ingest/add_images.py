@@ -8,7 +8,7 @@ from typing import Final, TypeVar
 
 from imagebase.disk_space import check_room
 from imagebase.errors import ImageBaseError, LimitError, WorkerCancelledError
-from imagebase.images.isolated import prepare_each
+from imagebase.images.decode_apart import prepare_each
 from imagebase.images.scan import Incoming, PreparedImage, Refused
 from imagebase.settings import Limits
 from imagebase.store import Scope, Store

@@ -21,7 +21,7 @@ from imagebase.annotation import (
     Size,
     Source,
 )
-from imagebase.images import isolated
+from imagebase.images import decode_apart
 from imagebase.ingest.label_files import keep_files
 from imagebase.jobs.temporary_files import (
     KEPT_SECONDS,
@@ -230,7 +230,7 @@ def test_files_that_go_while_they_come_in_fail_the_import_with_a_message(
     )
     deleting = after(lambda: forget_dropped(scope, "u1"), store.add_image)
     monkeypatch.setattr(store, "add_image", deleting)
-    monkeypatch.setattr(isolated, "_BATCH_FILES", 1)
+    monkeypatch.setattr(decode_apart, "_BATCH_FILES", 1)
     job = run_job("import", **parameters())
     assert job.state is JobState.FAILED
     assert job.error == "The uploaded files have expired; upload them again."

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imagebase.detection.nms import nms
+from imagebase.detection.taught.described_image import DescribedImage, Places
 from imagebase.detection.taught.model import EDGES_COLUMNS, MAX_SIZES, TaughtModel
-from imagebase.detection.taught.scene import Places, Scene
 from imagebase.detection.taught.scores import likeliest, linear, scored
 from imagebase.geometry import FloatArray, clip_xyxy, pairwise_iou
 
@@ -60,7 +60,7 @@ class Lesson(NamedTuple):
     xyxy: (N, 4), with an area inside the image. class_id: (N,).
     """
 
-    scene: Scene
+    scene: DescribedImage
     xyxy: FloatArray
     class_id: NDArray[np.intp]
 

@@ -5,8 +5,8 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from imagebase.detection.nms import nms
+from imagebase.detection.taught.described_image import DescribedImage, Places
 from imagebase.detection.taught.model import TaughtModel
-from imagebase.detection.taught.scene import Places, Scene
 from imagebase.geometry import FloatArray, clip_xyxy
 
 # Of the candidates of the nets, and of the windows, that many are looked at.
@@ -31,7 +31,7 @@ class ScoredBoxes(NamedTuple):
     confidence: FloatArray
 
 
-def scored(model: TaughtModel, scene: Scene) -> ScoredBoxes:
+def scored(model: TaughtModel, scene: DescribedImage) -> ScoredBoxes:
     """Return the boxes that are likeliest to be like the examples, none suppressed."""
     places = scene.places(model.sizes)
     first = linear(scene.first_features(places), model.first)
@@ -71,7 +71,7 @@ def likeliest(
     return np.concatenate([of_nets, windows[stays[:_WINDOWS_LOOKED_AT]]])
 
 
-def moved(xyxy: FloatArray, moves: FloatArray, scene: Scene) -> FloatArray:
+def moved(xyxy: FloatArray, moves: FloatArray, scene: DescribedImage) -> FloatArray:
     """Return boxes with their edges where the objects' are, inside the image.
 
     Args:

@@ -15,10 +15,10 @@ from imagebase.detection.detection_model import (
     ImageInput,
     loaded_image,
 )
-from imagebase.detection.taught.detector import WANTED, TaughtDetector
+from imagebase.detection.taught.described_image import DescribedImage
 from imagebase.detection.taught.fit import Lesson, fit
 from imagebase.detection.taught.model import MAX_LABELS
-from imagebase.detection.taught.scene import Scene
+from imagebase.detection.taught.taught_detector import WANTED, TaughtDetector
 from imagebase.errors import TeachingError
 from imagebase.formats.label_files import AnnotatedDataset, read_labels
 
@@ -187,7 +187,7 @@ def _lesson(image: ImageInput, boxes: _Boxes, place: dict[str, int]) -> Lesson:
         if min(box.width, box.height) >= _LEAST_SIDE_PX
     ]
     return Lesson(
-        Scene.of(loaded.rgb, loaded.size),
+        DescribedImage.of(loaded.rgb, loaded.size),
         np.array([box for box, _ in kept], np.float32).reshape(-1, 4),
         np.array([label for _, label in kept], np.intp),
     )

@@ -6,8 +6,8 @@ import time
 import pytest
 
 from imagebase.errors import WorkerCancelledError, WorkerCrashError
-from imagebase.images import isolated
-from imagebase.images.isolated import Harmful, prepare_each
+from imagebase.images import decode_apart
+from imagebase.images.decode_apart import Harmful, prepare_each
 from imagebase.images.scan import Incoming, PreparedImage, Refused, prepare
 from imagebase.settings import Limits
 from imagebase.workers.process import Answer, Array, Values, WorkerProcess
@@ -27,7 +27,7 @@ def decode_or_misbehave(values: Values, arrays: list[Array]) -> Answer:
         return tasks.fill({"bytes": 8_000_000_000}, [])
     if "lie.jpg" in values["names"]:
         return Answer({"files": [{"size": [-1, 5], "refused": ""}]})
-    return isolated.decode_batch(values, arrays)
+    return decode_apart.decode_batch(values, arrays)
 
 
 @pytest.fixture

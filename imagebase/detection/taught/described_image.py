@@ -49,7 +49,7 @@ class Places(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Scene:
+class DescribedImage:
     """An image with what two nets find in it, whatever they take it for.
 
     candidates: (N, 4), class-agnostic, suppressed. confidence: (N,).
@@ -61,7 +61,7 @@ class Scene:
     confidence: FloatArray
 
     @classmethod
-    def of(cls, rgb: NDArray[np.uint8], size: Size) -> "Scene":
+    def of(cls, rgb: NDArray[np.uint8], size: Size) -> "DescribedImage":
         """Run the nets on an image.
 
         Args:

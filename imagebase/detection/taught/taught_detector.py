@@ -15,9 +15,9 @@ from imagebase.detection.detector import (
     run_mirrored,
 )
 from imagebase.detection.model_files import Model
+from imagebase.detection.taught.described_image import DescribedImage
 from imagebase.detection.taught.feature_net import feature_net
 from imagebase.detection.taught.model import TaughtModel
-from imagebase.detection.taught.scene import Scene
 from imagebase.detection.taught.scores import scored
 
 # Objects are looked at from closer than the nets see them.
@@ -60,7 +60,7 @@ class TaughtDetector:
         """
         if mirrored:
             return run_mirrored(self, rgb, size=size, floor=floor)
-        found = scored(self.model, Scene.of(rgb, size))
+        found = scored(self.model, DescribedImage.of(rgb, size))
         row, class_id = np.nonzero(found.confidence >= floor)
         return Candidates(
             found.xyxy[row],
