@@ -1,6 +1,6 @@
 """Decode uploads in worker processes: a file that crashes or hangs harms nobody.
 
-What has passed here once is decoded in this process from then on: docs/decisions/0019.
+What has passed here once is decoded in this process from then on: docs/decisions/0020.
 """
 
 import functools

@@ -234,7 +234,7 @@ def _policy() -> Iterable[str]:
     """Yield the content security policy.
 
     Streamlit writes its styles into the page, and starts the scripts of components from
-    blobs. The drawable canvas is a frame.
+    blobs.
     """
     scripts = " ".join(_inline_scripts())
     yield "default-src 'self'"
