@@ -36,6 +36,7 @@ ORDER = [
     "imagebase.augmentation",
     "imagebase.store",
     "imagebase.review",
+    "imagebase.learning",
     "imagebase.evaluation",
     "imagebase.ingest",
     "imagebase.export",

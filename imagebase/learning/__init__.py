@@ -1,0 +1,1 @@
+"""Learning from a dataset's boxes: taught models, and what to label next."""
