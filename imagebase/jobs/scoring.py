@@ -12,6 +12,7 @@ from imagebase.detection.candidate_pool import CandidatePool
 from imagebase.detection.candidates import unpack
 from imagebase.detection.detector import Detector
 from imagebase.detection.factory import ModelConfig, configured_detector
+from imagebase.detection.label_mapping import map_labels
 from imagebase.detection.selection_rule import SelectionRule, select_all
 from imagebase.errors import ModelLoadError, UnknownModelError
 from imagebase.geometry import as_xyxy
@@ -92,6 +93,22 @@ def current_mapping(
         if name != label or name in deleted:
             now[label] = "" if name in deleted else name
     return now
+
+
+def names_in_dataset(store: Store, scope: Scope, detector: Detector) -> dict[str, str]:
+    """Return the dataset's names of a model's labels; an empty name leaves one out.
+
+    Where the dataset has renamed a label, or has it under a synonym (aeroplane,
+    airplane), that name is used until a person gives it another one.
+    """
+    renamed = store.former_label_names(scope)
+    saved = store.label_mapping(scope, detector.model_id)
+    own = {name: renamed[name] for name in detector.labels if name in renamed}
+    there = store.labels(scope).shown_names
+    others = [name for name in detector.labels if name not in own]
+    known = map_labels(others, there).names
+    own |= {name: label for name, label in known.items() if name != label}
+    return own | {name: label or "" for name, label in saved.items()}
 
 
 def stale_images(store: Store, scope: Scope, in_use: ModelInUse | None) -> list[str]:

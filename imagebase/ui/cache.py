@@ -11,9 +11,11 @@ import streamlit as st
 
 from imagebase.annotation import Annotation, Box, ImageRecord, LabelSet, Size
 from imagebase.annotation.areas import Shape
+from imagebase.annotation.coverage import is_inside
+from imagebase.assist.pointing import ASSIST_MODELS, PointCandidates
 from imagebase.detection.candidate_pool import CandidatePool
-from imagebase.detection.candidates import unpack
-from imagebase.detection.detector import Detector
+from imagebase.detection.candidates import Candidates, unpack
+from imagebase.detection.detector import ONE_PASS, Detector
 from imagebase.detection.factory import ModelConfig, configured_detector
 from imagebase.detection.library import all_models, library_of
 from imagebase.detection.model_files import Model
@@ -29,7 +31,9 @@ from imagebase.images.decode import (
 )
 from imagebase.images.draw import draw_annotations, draw_ignored, draw_marks
 from imagebase.images.thumbnails import crop_webp, inner_size, placeholder, tile_webp
-from imagebase.store import CandidatesKey, Scope
+from imagebase.jobs.inference import candidates_key
+from imagebase.jobs.scoring import names_in_dataset
+from imagebase.store import CandidatesKey, JobInfo, Scope
 from imagebase.store.statistics import BoxTable, ImageTable
 from imagebase.ui import services
 from imagebase.ui.identity import visitor
@@ -273,6 +277,90 @@ def _candidates(
     packed = store.candidates(scope, key)
     pool = CandidatePool.of({key: unpack(blob) for key, blob in packed.items()})
     return pool.outside(store.ignored_shapes(scope, pool.image_ids) if areas else {})
+
+
+def point_candidates(owner_id: str, dataset_id: str, image_id: str) -> PointCandidates:
+    """Return what the assist models and the model in use see on a whole image.
+
+    Labels are the dataset's names. Boxes in ignore areas, and those of labels that a
+    person leaves out, are not there.
+
+    Raises:
+        ModelLoadError: a bundled model cannot be used.
+        ImageFileError, ImageReadError, LimitError: the image cannot be read.
+    """
+    scope, store = Scope(owner_id, dataset_id, ""), services.store()
+    size = store.record(scope, image_id).size
+    ignored = store.ignored_shapes(scope, [image_id])
+    parts = []
+    for detector in point_detectors(scope):
+        found = _seen_by(detector, scope, image_id)
+        names = names_in_dataset(store, scope, detector)
+        labels = [names.get(label, label) for label in detector.labels]
+        parts.append(PointCandidates.of(found, labels, view_side=max(size)))
+    every = PointCandidates.joined(parts)
+    is_kept = every.label != ""
+    if image_id in ignored:
+        is_kept &= ~is_inside(every.xyxy, ignored[image_id].shapes, size)
+    return every.rows(is_kept)
+
+
+def point_detectors(scope: Scope) -> list[Detector]:
+    """Return the assist models, and the model that a dataset's last run used.
+
+    Raises:
+        ModelLoadError: a bundled model cannot be used.
+    """
+    owner_id = scope.owner_id
+    bundled = [
+        configured_detector(ModelConfig((name,)), owner_id=owner_id)
+        for name in ASSIST_MODELS
+    ]
+    own = None
+    with contextlib.suppress(ImageBaseError, KeyError):
+        job = _last_run(scope)
+        own = job and configured_detector(
+            ModelConfig.of(job.parameters), owner_id=owner_id
+        )
+    known = {candidates_key(detector) for detector in bundled}
+    return [*bundled, own] if own and candidates_key(own) not in known else bundled
+
+
+def _last_run(scope: Scope) -> JobInfo | None:
+    kinds = ("annotate", "keep")
+    jobs = [services.store().latest_job(scope, kind) for kind in kinds]
+    return max(filter(None, jobs), key=lambda job: job.created_at, default=None)
+
+
+def _seen_by(detector: Detector, scope: Scope, image_id: str) -> Candidates:
+    """Return the stored candidates of an image, or run the model.
+
+    A model that takes several passes is not run, so that nobody waits for it.
+    """
+    key = candidates_key(detector)
+    stored = services.store().candidates(scope, key, [image_id]).get(image_id)
+    if stored is not None:
+        return unpack(stored)
+    if detector.passes != ONE_PASS or detector.voters:
+        return Candidates.empty()
+    return _run(scope.owner_id, scope.dataset_id, image_id, key, detector)
+
+
+@st.cache_resource(max_entries=96, show_spinner=False)
+def _run(
+    owner_id: str,
+    dataset_id: str,
+    image_id: str,
+    key: CandidatesKey,
+    _detector: Detector,
+) -> Candidates:
+    image = load_image(
+        services.store().image_bytes(Scope(owner_id, dataset_id, ""), image_id),
+        file_name=image_id,
+        max_pixels=services.limits().max_image_pixels,
+        wanted=_detector.wanted,
+    )
+    return _detector.candidates(image.rgb, size=image.size)
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)

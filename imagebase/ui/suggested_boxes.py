@@ -10,7 +10,6 @@ from imagebase.annotation import Annotation, ImageRecord, ReviewStatus
 from imagebase.detection.candidate_pool import CandidatePool
 from imagebase.detection.detector import Detector
 from imagebase.detection.factory import ModelConfig, configured_detector
-from imagebase.detection.label_mapping import map_labels
 from imagebase.detection.merge import suggested
 from imagebase.detection.selection_rule import (
     SelectionRule,
@@ -20,7 +19,7 @@ from imagebase.detection.selection_rule import (
 )
 from imagebase.errors import ImageBaseError
 from imagebase.jobs.inference import candidates_key
-from imagebase.jobs.scoring import current_mapping
+from imagebase.jobs.scoring import current_mapping, names_in_dataset
 from imagebase.store import JobInfo, JobState
 from imagebase.ui import cache, job_progress, services, state, widgets
 
@@ -139,20 +138,8 @@ def labels_found(pool: CandidatePool, detector: Detector) -> list[str]:
 
 
 def mapping_of(detector: Detector) -> dict[str, str]:
-    """Return the dataset's names of a model's labels; an empty name leaves one out.
-
-    Where the dataset has renamed a label, or has it under a synonym (aeroplane,
-    airplane), that name is used until a person gives it another one.
-    """
-    store, scope = services.store(), state.scope()
-    renamed = store.former_label_names(scope)
-    saved = store.label_mapping(scope, detector.model_id)
-    own = {name: renamed[name] for name in detector.labels if name in renamed}
-    there = store.labels(scope).shown_names
-    others = [name for name in detector.labels if name not in own]
-    known = map_labels(others, there).names
-    own |= {name: label for name, label in known.items() if name != label}
-    return own | {name: label or "" for name, label in saved.items()}
+    """Return this dataset's names of a model's labels; an empty name leaves one out."""
+    return names_in_dataset(services.store(), state.scope(), detector)
 
 
 def thresholds_of(detector: Detector) -> dict[str, float]:

@@ -42,6 +42,7 @@ QUERIES: Final[dict[str, Callable[[str], Any]]] = {
     "detail_picture": lambda image_id: cache.detail_picture(
         *_mine(), image_id, Box(0, 0, 9, 9)
     ),
+    "point_candidates": lambda image_id: cache.point_candidates(*_mine(), image_id),
     "health_tables": lambda image_id: cache.health_tables(*_mine(), "1"),
 }
 
@@ -63,6 +64,7 @@ def theirs(configure: Configure, two_samples: None) -> Scope:
     store().save(scope, replace(first, annotations=boxes))
     cache.plain_tile(scope, first.image_id, first.file_name)
     cache.display_picture("theirs", created.dataset_id, first.image_id)
+    cache.point_candidates("theirs", created.dataset_id, first.image_id)
     return scope
 
 
