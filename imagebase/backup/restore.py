@@ -38,8 +38,8 @@ from imagebase.store.scope import chunks
 from imagebase.wording import plural
 
 Progress = Callable[[int, int], None]
-# Tables that backups of the first version do not have.
-_ADDED_SINCE: Final = frozenset({"ignore_areas"})
+# Tables that backups of earlier versions do not have.
+_ADDED_SINCE: Final = frozenset({"ignore_areas", "taught_models"})
 _OTHER_FILES: Final = len(COPIED) + 1
 _UNTOUCHED: Final = "0"
 _ROWS_AT_ONCE: Final = 500

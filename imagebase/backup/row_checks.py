@@ -1,5 +1,6 @@
 """Check the rows of a backup, which may come from anywhere."""
 
+import hashlib
 import math
 import re
 from collections.abc import Callable, Mapping
@@ -17,8 +18,9 @@ from imagebase.annotation.areas import shape_of_json
 from imagebase.annotation.attributes import check_attributes
 from imagebase.backup.write import image_path
 from imagebase.detection.candidates import unpack
+from imagebase.detection.taught.model import labels_in
 from imagebase.editing.records import MAX_COMMENT_LENGTH, MAX_TAGS
-from imagebase.errors import LimitError, StoreError
+from imagebase.errors import LimitError, ModelLoadError, StoreError
 from imagebase.images.archives import safe_name
 from imagebase.settings import Limits
 from imagebase.store.backup_rows import CopiedTable, row_of
@@ -80,6 +82,7 @@ class RowChecks:
             "changes": self._change,
             "events": self._event,
             "runs": self._run,
+            "taught_models": self._taught_model,
         }
 
     def check(self, copied: CopiedTable, fields: object) -> None:
@@ -219,6 +222,21 @@ class RowChecks:
 
     def _run(self, row: Row) -> None:
         _must(isinstance(row["parameters"], dict), "invalid parameters")
+
+    def _taught_model(self, row: Row) -> None:
+        self._once("taught model")
+        content = row["content"]
+        try:
+            labels = labels_in(content, name="its file")
+        except ModelLoadError as error:
+            raise ValueError("its file is no taught model") from error
+        _must(row["labels"] == list(labels), "its labels are not those of its file")
+        _must(row["sha256"] == hashlib.sha256(content).hexdigest(), "invalid digest")
+        _must(row["image_count"] >= 0, "invalid number of images")
+        _must(
+            all(_SHA256.fullmatch(image_id) for image_id in row["examples"]),
+            "its examples are no images",
+        )
 
 
 def _must(holds: bool, otherwise: str) -> None:

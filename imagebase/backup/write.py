@@ -17,8 +17,8 @@ from imagebase.store import Scope, Store
 from imagebase.store.backup_rows import COPIED, COPIED_BY_NAME, CopiedTable, DatasetCopy
 
 KIND: Final = "imagebase-backup"
-# 2: attributes of boxes, marks of comments, and ignore areas.
-VERSION: Final = 2
+# 2: attributes of boxes, marks of comments, and ignore areas. 3: taught models.
+VERSION: Final = 3
 MANIFEST: Final = "backup.json"
 _TABLES: Final = "tables/"
 _IMAGES: Final = "images/"

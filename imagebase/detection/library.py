@@ -4,6 +4,7 @@ import contextlib
 import io
 import logging
 import shutil
+import tempfile
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -37,6 +38,7 @@ from imagebase.settings import TEAM_OWNER, WEIGHTS_FOLDER, settings
 MAX_NAME_LENGTH: Final = 60
 MAX_TEXT_LENGTH: Final = 20_000
 LICENCE: Final = "LICENCE.txt"
+TAUGHT: Final = f"taught{SUFFIX}"
 _DRAFT: Final = ".draft-"
 # Windows reads these as devices, and shells and paths as something else; the last
 # three say how a model is evaluated.
@@ -182,6 +184,52 @@ class ModelLibrary:
         _log.info("Model added: %s (%s)", name, card.family)
         return self._model(name)
 
+    def of_datasets(self) -> list[ModelCard]:
+        """Return the cards of the models that datasets teach, by name."""
+        cards = []
+        for name in self.names():
+            with contextlib.suppress(ModelLoadError):
+                cards.append(self.card(name))
+        return [card for card in cards if card.dataset_id]
+
+    def add_taught(self, content: bytes, card: ModelCard) -> Model:
+        """Add a model that was taught by examples.
+
+        Args:
+            content: of its .npz file.
+            card: its description; its name has to be a new one.
+
+        Raises:
+            ModelLoadError: the name cannot be used, or the disk refused.
+        """
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / TAUGHT
+            path.write_bytes(content)
+            return self.add({TAUGHT: path}, card)
+
+    def replace_taught(self, content: bytes, card: ModelCard) -> Model:
+        """Give a taught model, by the name on its card, another file and card.
+
+        Its identity and former names stay.
+
+        Raises:
+            UnknownModelError: there is none of that name.
+            ModelLoadError: the disk refused.
+        """
+        before, folder = self.card(card.name), self._path(card.name)
+        draft = folder / f".{TAUGHT}.{new_id()}"
+        kept = replace(card, identity=before.identity, former_names=before.former_names)
+        try:
+            draft.write_bytes(content)
+            draft.replace(folder / TAUGHT)
+            _write_card(folder, kept)
+        except OSError as error:
+            raise ModelLoadError(
+                f"The model {card.name} could not be kept ({error.strerror}); make "
+                "room on the disk and try again."
+            ) from error
+        return self._model(card.name)
+
     def rename(self, name: str, new_name: str) -> Model:
         """Give a model another name; the one it had still leads to it.
 
@@ -269,6 +317,23 @@ class ModelLibrary:
             )
         return clean
 
+    def free_name(self, wanted: str) -> str:
+        """Return the name, with a number if a model has that name already.
+
+        Raises:
+            ModelLoadError: the name is not valid for a model.
+        """
+        taken = {name.casefold() for name in self.names()}
+        for number in range(1, len(taken) + 2):
+            try:
+                return self.check_name(_numbered(wanted, number))
+            except ModelLoadError:
+                if wanted.strip().casefold() not in taken:
+                    raise
+        raise ModelLoadError(
+            f"There are too many models named {wanted}. Choose another name."
+        )
+
     def _all_names(self, name: str) -> set[str]:
         """Return every name that leads to a model, however damaged its card is."""
         with contextlib.suppress(ModelLoadError):
@@ -280,7 +345,8 @@ class ModelLibrary:
         return replace(
             model_in_folder(folder),
             name=name,
-            title=f"{name}, {len(card.labels)} label{'s'[: len(card.labels) != 1]}",
+            title=card.title
+            or f"{name}, {len(card.labels)} label{'s'[: len(card.labels) != 1]}",
             origin=card.source,
             identity=card.identity,
             family=card.family if card.asked else None,
@@ -306,6 +372,13 @@ def fitting_name(text: str) -> str:
         for character in clean_text(text)
     )
     return plain.lstrip(". ")[:MAX_NAME_LENGTH].rstrip(". ")
+
+
+def _numbered(name: str, number: int) -> str:
+    if number == 1:
+        return name
+    end = f" {number}"
+    return name.strip()[: MAX_NAME_LENGTH - len(end)].rstrip() + end
 
 
 def library_of(owner_id: str) -> ModelLibrary:

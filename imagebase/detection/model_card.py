@@ -40,6 +40,8 @@ class ModelCard:
     byte_count: of all its files. source, licence: as given by who added it.
     milliseconds: for one image when it was added; None if not measured.
     score: None where it was not evaluated.
+    title: shown in lists; empty for the name and the number of labels.
+    dataset_id: of the dataset whose examples teach it; empty for any other model.
     """
 
     name: str
@@ -58,6 +60,8 @@ class ModelCard:
     milliseconds: float | None = None
     score: Score | None = None
     former_names: tuple[str, ...] = ()
+    title: str = ""
+    dataset_id: str = ""
 
     def to_json(self) -> str:
         """Return the card as text; `from_json` gives it back."""

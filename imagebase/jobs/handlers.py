@@ -10,6 +10,7 @@ from imagebase.jobs.exports import export, training_bundle
 from imagebase.jobs.label_import import import_labels
 from imagebase.jobs.runner import Handler
 from imagebase.jobs.scoring import doubt
+from imagebase.jobs.teaching import teach
 from imagebase.jobs.training import train
 
 HANDLERS: Final[Mapping[str, Handler]] = {
@@ -17,6 +18,7 @@ HANDLERS: Final[Mapping[str, Handler]] = {
     "keep": keep,
     "doubt": doubt,
     "export": export,
+    "teach": teach,
     "train": train,
     "bundle": training_bundle,
     "evaluate": evaluate,

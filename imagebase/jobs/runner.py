@@ -27,7 +27,7 @@ from imagebase.wording import plural
 
 WORKERS: Final = 3
 # Long jobs leave one thread to short ones.
-LONG_RUNNING: Final = frozenset({"annotate", "doubt", "evaluate", "train"})
+LONG_RUNNING: Final = frozenset({"annotate", "doubt", "evaluate", "teach", "train"})
 # Takes every core: jobs of two datasets wait for each other.
 ONE_AT_A_TIME: Final = frozenset({"train"})
 HEARTBEAT_SECONDS: Final = LEASE.total_seconds() / 3

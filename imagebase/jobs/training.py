@@ -15,14 +15,13 @@ from typing import Any, Final
 
 from imagebase.annotation import ImageRecord, ReviewStatus, utc_now
 from imagebase.detection.library import (
-    MAX_NAME_LENGTH,
     ModelLibrary,
     library_of,
     registered_model,
 )
 from imagebase.detection.model_card import ModelCard, Score
 from imagebase.detection.model_files import CFG, NAMES, REPORTS, WEIGHTS, sha256_of
-from imagebase.errors import ModelLoadError, TrainingError
+from imagebase.errors import TrainingError
 from imagebase.formats.split import split_image
 from imagebase.jobs.runner import JobContext
 from imagebase.settings import PROJECT_ROOT, settings
@@ -141,7 +140,7 @@ def _prepare_images(context: JobContext, folder: Path) -> None:
     if not records:
         raise TrainingError("No approved images yet. Approve some, then train.")
     # Now, and not after the training.
-    free_name(library_of(scope.owner_id), asked["name"])
+    library_of(scope.owner_id).free_name(asked["name"])
     gathered = from_records(
         records,
         store.labels(scope).names,
@@ -296,7 +295,7 @@ def _add_model(
     library: ModelLibrary, model: Path, context: JobContext, metrics: dict[str, Any]
 ) -> str:
     files = {name: model / name for name in (CFG, WEIGHTS, NAMES)}
-    name = free_name(library, context.parameters["name"])
+    name = library.free_name(context.parameters["name"])
     width, height = metrics["input_size"]
     card = ModelCard(
         name=name,
@@ -343,31 +342,6 @@ def description(metrics: dict[str, Any]) -> str:
         f"{metrics['epochs']:.1f} epochs), seed {asked['seed']}"
         f"{''.join(f', {change}' for change in changes)}.{interval}"
     )
-
-
-def free_name(library: ModelLibrary, wanted: str) -> str:
-    """Return the name, with a number if a model has that name already.
-
-    Raises:
-        ModelLoadError: the name is not valid for a model.
-    """
-    taken = {name.casefold() for name in library.names()}
-    for number in range(1, len(taken) + 2):
-        try:
-            return library.check_name(_numbered(wanted, number))
-        except ModelLoadError:
-            if wanted.strip().casefold() not in taken:
-                raise
-    raise ModelLoadError(
-        f"There are too many models named {wanted}. Choose another name."
-    )
-
-
-def _numbered(name: str, number: int) -> str:
-    if number == 1:
-        return name
-    end = f" {number}"
-    return name.strip()[: MAX_NAME_LENGTH - len(end)].rstrip() + end
 
 
 def _parts_file(scope: Scope, job_id: str) -> Path:

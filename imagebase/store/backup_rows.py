@@ -51,6 +51,7 @@ from imagebase.store.tables import (
     label_thresholds,
     labels,
     runs,
+    taught_models,
 )
 
 _MAX_INTEGER: Final = 2**63 - 1
@@ -211,6 +212,7 @@ COPIED: Final = tuple(
         (changes, [changes.c.change_key]),
         (events, [events.c.event_id]),
         (runs, [runs.c.started_at, runs.c.model_id]),
+        (taught_models, [taught_models.c.taught_at]),
     )
 )
 COPIED_BY_NAME: Final = {table.name: table for table in COPIED}

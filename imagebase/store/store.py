@@ -38,6 +38,7 @@ from imagebase.store.scope import chunks
 from imagebase.store.similarity import Looks
 from imagebase.store.statistics import Statistics
 from imagebase.store.tables import images, owners
+from imagebase.store.taught_models import TaughtModels
 from imagebase.store.uncertainty import Doubts
 from imagebase.store.undo import Undo
 
@@ -66,6 +67,7 @@ class Store(
     Doubts,
     Looks,
     Statistics,
+    TaughtModels,
     Jobs,
     Copies,
 ):

@@ -23,7 +23,7 @@ from sqlalchemy import (
 from imagebase.store.column_types import BigKey, CleanJson, CleanText, UtcTime
 
 # The migration that the tables below agree with.
-SCHEMA_REVISION: Final = "0004"
+SCHEMA_REVISION: Final = "0005"
 
 metadata = MetaData(
     naming_convention={
@@ -332,6 +332,22 @@ candidates = Table(
     PrimaryKeyConstraint(
         "image_key", "model_sha256", "input_size", "precision", "passes"
     ),
+)
+
+# The model that a dataset teaches by examples. labels, examples: lists, of names and of
+# image ids. content: its file, of less than a megabyte.
+taught_models = Table(
+    "taught_models",
+    metadata,
+    _dataset(),
+    Column("labels", CleanJson, nullable=False),
+    Column("examples", CleanJson, nullable=False),
+    Column("image_count", Integer, nullable=False),
+    Column("content", LargeBinary, nullable=False),
+    _text("sha256"),
+    _text("who"),
+    Column("taught_at", UtcTime, nullable=False),
+    PrimaryKeyConstraint("dataset_id"),
 )
 
 # rate_from_*: where this attempt's progress began; the rate is measured from there.

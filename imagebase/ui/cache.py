@@ -33,6 +33,7 @@ from imagebase.images.draw import draw_annotations, draw_ignored, draw_marks
 from imagebase.images.thumbnails import crop_webp, inner_size, placeholder, tile_webp
 from imagebase.jobs.inference import candidates_key
 from imagebase.jobs.scoring import names_in_dataset
+from imagebase.learning.taught_models import publish
 from imagebase.store import CandidatesKey, JobInfo, Scope
 from imagebase.store.statistics import BoxTable, ImageTable
 from imagebase.ui import services
@@ -229,8 +230,13 @@ def _opened(jpeg: bytes) -> LoadedImage:
 
 
 def models() -> dict[str, Model]:
-    """Return all models by name: the default, the bundled ones, the user's own."""
-    return {model.name: model for model in all_models(visitor().owner_id)}
+    """Return all models by name: the default, the bundled ones, the user's own.
+
+    Models that datasets have been taught meanwhile, here or elsewhere, are among them.
+    """
+    owner_id = visitor().owner_id
+    publish(services.store(), owner_id)
+    return {model.name: model for model in all_models(owner_id)}
 
 
 def model_labels() -> tuple[str, ...]:

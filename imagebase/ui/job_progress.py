@@ -18,6 +18,7 @@ _NAMES: Final = {
     "doubt": "Mirrored check",
     "export": "Export",
     "evaluate": "Evaluate",
+    "teach": "Find more like this",
     "train": "Train",
     "bundle": "Training bundle",
     "import": "Import labels",

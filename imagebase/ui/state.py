@@ -20,6 +20,7 @@ from imagebase.ingest.add_images import AdmissionReport, admit
 from imagebase.jobs.evaluation import delete_evaluations
 from imagebase.jobs.temporary_files import delete_exports
 from imagebase.jobs.training import delete_trainings
+from imagebase.learning.taught_models import publish
 from imagebase.settings import Mode, settings
 from imagebase.store import DatasetInfo, Scope, UndoResult
 from imagebase.ui import services
@@ -321,6 +322,7 @@ def delete_dataset() -> None:
     delete_exports(target.owner_id, target.dataset_id)
     delete_evaluations(target.owner_id, target.dataset_id)
     delete_trainings(target.owner_id, target.dataset_id)
+    publish(services.store(), target.owner_id)
     choose_dataset("")
 
 

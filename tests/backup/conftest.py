@@ -1,8 +1,10 @@
 """A dataset that has everything a dataset can have, and stores to restore it in."""
 
+import hashlib
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +25,9 @@ from imagebase.editing.records import reject
 from imagebase.images.decode import encode_png
 from imagebase.settings import Limits, Settings
 from imagebase.store import CandidatesKey, Scope, Store, open_store
+from imagebase.store.taught_models import TaughtRow
 from imagebase.store.uncertainty import Doubt, DoubtKind, MissedObject, Reason
+from tests.detection.taught.test_taught_file import some_model
 from tests.store.fixtures import PostgresServer, scope_of, sqlite_settings
 
 SIZE = Size(64, 48)
@@ -117,6 +121,12 @@ def _add_models_words(store: Store, scope: Scope, record: ImageRecord) -> None:
     reason = Reason(
         0.5, "2 may be missing", (MissedObject(Box(1, 2, 3, 4), "z", 0.4, "m"),)
     )
+    content = some_model(("tiger", "cat")).to_bytes()
+    digest = hashlib.sha256(content).hexdigest()
+    examples = (record.image_id,)
+    taught_at = datetime(2026, 1, 2, tzinfo=UTC)
+    taught = TaughtRow(("tiger", "cat"), examples, 1, content, digest, "ann", taught_at)
+    store.put_taught_row(scope, taught)
     revision = store.record(scope, record.image_id).revision
     store.put_doubts(
         scope, [Doubt(record.image_id, revision, 0.5, {DoubtKind.MISSED: reason})]

@@ -69,6 +69,7 @@ def test_restored_elsewhere_it_is_identical(
         assert [
             replace(event, event_id=0) for event in other.history(target, name)
         ] == [replace(event, event_id=0) for event in store.history(scope, name)]
+    assert other.taught_row(target) == store.taught_row(scope)
     assert [replace(run, run_id="") for run in other.runs(target)] == [
         replace(run, run_id="") for run in store.runs(scope)
     ]
@@ -103,6 +104,7 @@ def test_backup_with_names_of_labels_restores_row_for_row(
     store = new_store(kind)
     write_backup(store, restored(store, _BACKUP_OF_0003), tmp_path / "again.zip")
     before, after = _tables_in(_BACKUP_OF_0003), _tables_in(tmp_path / "again.zip")
+    assert after.pop("tables/taught_models.jsonl") == []
     assert before == after
     labels = {row["label"] for row in before["tables/annotations.jsonl"]}
     assert labels == {"tiger", "z"}
@@ -266,7 +268,7 @@ def test_backup_says_what_it_is(store: Store, tmp_path: Path) -> None:
         assert archive.testzip() is None
         said = json.loads(archive.read(MANIFEST))
         names = archive.namelist()
-    assert (said["kind"], said["version"]) == ("imagebase-backup", 2)
+    assert (said["kind"], said["version"]) == ("imagebase-backup", 3)
     assert said["rows"]["images"] == 3
     assert set(names) == {*said["files"], MANIFEST}
     assert sum(name.endswith(".png") for name in names) == 3
@@ -318,7 +320,7 @@ def test_every_table_of_a_dataset_is_in_it_or_left_out_on_purpose() -> None:
     assert {table.name for table in COPIED} == set(metadata.tables) - left_out
 
 
-def test_a_backup_of_the_first_version_has_no_ignore_areas(
+def test_a_backup_of_the_first_version_has_no_areas_and_no_taught_model(
     store: Store, tmp_path: Path
 ) -> None:
     scope = full_dataset(store)
@@ -331,13 +333,15 @@ def test_a_backup_of_the_first_version_has_no_ignore_areas(
         zipfile.ZipFile(tmp_path / "old.zip", "w") as old,
     ):
         said = json.loads(new.read(MANIFEST))
-        del said["rows"]["ignore_areas"], said["files"]["tables/ignore_areas.jsonl"]
+        for name in ("ignore_areas", "taught_models"):
+            del said["rows"][name], said["files"][f"tables/{name}.jsonl"]
         for name in said["files"]:
             old.writestr(name, new.read(name))
         old.writestr(MANIFEST, json.dumps({**said, "version": 1}))
     target = restored(store, tmp_path / "old.zip")
     assert store.records(target) == store.records(scope)
     assert store.ignore_areas(target) == []
+    assert store.taught_row(target) is None
 
 
 def test_nobody_backs_up_the_dataset_of_another_owner(

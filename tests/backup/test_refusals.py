@@ -104,7 +104,7 @@ FOREIGN = "b.zip is not a backup of ImageBase"
         (lambda files: files.pop(MANIFEST), FOREIGN),
         (manifest(kind="other"), FOREIGN),
         (lambda files: files.update({MANIFEST: b"nope"}), FOREIGN),
-        (manifest(version=3), "made by a newer ImageBase; update this one"),
+        (manifest(version=4), "made by a newer ImageBase; update this one"),
         (manifest(rows={}), "damaged (backup.json says too little)"),
         (manifest(files=[]), "damaged (backup.json says too little)"),
         (lambda files: files.update({"more.txt": b"x"}), "more.txt is missing or too"),
@@ -234,6 +234,12 @@ BOX: dict[str, Any] = {
         ),
         ("events", {"kind": "review", "after": {"status": "new"}}, "cannot be read"),
         ("runs", {"parameters": []}, "invalid parameters"),
+        ("taught_models", {"content": "bm9wZQ=="}, "its file is no taught model"),
+        ("taught_models", {"labels": ["z"]}, "its labels are not those of its file"),
+        ("taught_models", {"sha256": "0" * 64}, "invalid digest"),
+        ("taught_models", {"image_count": -1}, "invalid number of images"),
+        ("taught_models", {"examples": ["x"]}, "its examples are no images"),
+        ("taught_models", {"examples": 7}, "cannot be read"),
     ],
 )
 def test_row_that_cannot_be_is_refused_with_its_place(

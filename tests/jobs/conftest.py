@@ -112,6 +112,7 @@ def run_job(store: Store, scope: Scope, pets: str) -> Iterator[RunJob]:
         },
         "doubt": {"mirrored": False},
         "evaluate": {"models": [pets], "images": "approved"},
+        "teach": {},
         "import": {},
         "backup": {"name": "Street", "version": "1"},
         "restore": {},

@@ -27,7 +27,6 @@ from imagebase.jobs.training import (
     KEPT_SECONDS,
     delete_old_trainings,
     delete_trainings,
-    free_name,
     last_round,
     parts_known,
     rounds_of,
@@ -332,7 +331,7 @@ def test_a_long_name_leaves_room_for_its_number(scope: Scope) -> None:
     for name in (longest, "n" * (MAX_NAME_LENGTH - 2) + " 2"):
         (library.folder / name).mkdir(parents=True)
         (library.folder / name / CARD_FILE).touch()
-    assert free_name(library, longest) == "n" * (MAX_NAME_LENGTH - 2) + " 3"
+    assert library.free_name(longest) == "n" * (MAX_NAME_LENGTH - 2) + " 3"
 
 
 def test_a_second_training_waits_and_holds_nobody_up(

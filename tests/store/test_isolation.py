@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import pytest
@@ -14,11 +15,15 @@ from imagebase.store import CandidatesKey, Scope, Store
 from imagebase.store.annotation_rows import BoxKey
 from imagebase.store.backup_rows import COPIED_BY_NAME
 from imagebase.store.similarity import BoxPattern, KeptLook
+from imagebase.store.taught_models import TaughtRow
 from imagebase.store.uncertainty import Doubt
 from tests.store.fixtures import SIZE, add_image, box, scope_of
 
 KEY = CandidatesKey("ab" * 32, 416, "f32", "single")
 AREA = DrawnShape(ShapeKind.RECTANGLE, (Point(0, 0), Point(9, 9)))
+TAUGHT = TaughtRow(
+    ("cat",), (), 1, b"model", "ab" * 32, "ann", datetime(2026, 1, 2, tzinfo=UTC)
+)
 SHAPE = BoxPattern("cat", Box(0, 0, 0.5, 0.5), size_tolerance=0.25)
 
 Query = Callable[[Store, Scope, str, str], Any]
@@ -147,6 +152,9 @@ QUERIES: Final[dict[str, Query]] = {
     "submit_job": lambda store, scope, i, j: store.submit_job(scope, "train", {}),
     "jobs": lambda store, scope, i, j: store.jobs(scope),
     "latest_job": lambda store, scope, i, j: store.latest_job(scope, "annotate"),
+    "taught_row": lambda store, scope, i, j: store.taught_row(scope),
+    "put_taught_row": lambda store, scope, i, j: store.put_taught_row(scope, TAUGHT),
+    "delete_taught_row": lambda store, scope, i, j: store.delete_taught_row(scope),
     "active_jobs": lambda store, scope, i, j: store.active_jobs(scope),
     "job": lambda store, scope, i, j: store.job(scope, j),
     "cancel_job": lambda store, scope, i, j: store.cancel_job(scope, j),
@@ -159,6 +167,7 @@ WITHOUT_SCOPE: Final = {
     "ensure_owner",
     "has_owner",
     "active_runs",
+    "taught_digests",
     "touch",
     "expired_owners",
     "delete_owner",

@@ -24,6 +24,7 @@ from imagebase.detection.validation.dry_run import (
 )
 from imagebase.errors import EvaluationError, ImageBaseError, NotFoundError
 from imagebase.evaluation.detection_pass import parse_model_spec
+from imagebase.learning.taught_models import FAMILY
 from imagebase.settings import DEFAULT_CONFIDENCE
 from imagebase.store import Scope
 from imagebase.ui import cache, job_progress, services, state, widgets
@@ -58,6 +59,7 @@ def download_button(
 
 
 COLUMNS: Final = 2
+_FAMILIES: Final = {**FAMILY_NAMES, FAMILY: "Taught by examples"}
 _MOST_LABELS_SHOWN: Final = 6
 _LICENCE_PX: Final = 220
 _DIALOG_PX: Final = 640
@@ -115,7 +117,7 @@ def _facts(card: ModelCard) -> str:
     width, height = card.input_size
     return " · ".join(
         [
-            FAMILY_NAMES[card.family],
+            _FAMILIES[card.family],
             f"{width} × {height} px",
             widgets.megabytes(card.byte_count),
         ]

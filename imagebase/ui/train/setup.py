@@ -17,7 +17,6 @@ from imagebase.detection.library import (
 )
 from imagebase.jobs.training import (
     KIND,
-    free_name,
     last_round,
     parts_known,
     work_folder,
@@ -238,7 +237,7 @@ def _start(fields: Mapping[str, str]) -> None:
     parameters = {field: st.session_state[key] for field, key in fields.items()}
     registered_model(parameters["base"], owner_id=state.scope().owner_id)
     name = parameters["name"].strip()
-    free_name(library_of(state.scope().owner_id), name)  # raises if the name is taken
+    library_of(state.scope().owner_id).free_name(name)  # raises if it cannot be used
     services.runner().submit(state.scope(), KIND, parameters | {"name": name})
 
 
