@@ -23,7 +23,7 @@ from imagebase.detection.taught.feature_net import feature_net
 from imagebase.detection.taught.fit import Lesson, fit
 from imagebase.detection.taught.model import MAX_LABELS
 from imagebase.detection.taught.taught_detector import WANTED
-from imagebase.detection.taught.teach import MOST_EXAMPLES
+from imagebase.detection.taught.teacher import MOST_EXAMPLES
 from imagebase.errors import NotFoundError, TeachingError
 from imagebase.images.decode import load_image
 from imagebase.store import AnnotationFilter, Scope, Store

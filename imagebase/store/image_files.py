@@ -1,7 +1,9 @@
-"""Image files and thumbnails on any fsspec location, each owner's in its own folder.
+"""Image files and what is made of them on any fsspec location, in owners' folders.
 
-An image is at `<owner_id>/<aa>/<sha256>`, as it came; a thumbnail at
-`<owner_id>/thumbnails/<aa>/<sha256>`, where `aa` are the first two digits.
+An image is at `<owner_id>/<aa>/<sha256>`, as it came, where `aa` are the first two
+digits. What was made of it, and can be made again, is at
+`<owner_id>/thumbnails/<aa>/<sha256>` and `<owner_id>/scenes/<aa>/<sha256>`: what the
+models of the assistant see in it.
 """
 
 import contextlib
@@ -26,7 +28,10 @@ from imagebase.errors import (
 from imagebase.store.scope import OWNER_ID, check_owner_id
 
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
-_THUMBNAILS: Final = "thumbnails"
+THUMBNAILS: Final = "thumbnails"
+SCENES: Final = "scenes"
+# Where an image's own file is, and what is made of it.
+_FOLDERS: Final = ("", THUMBNAILS, SCENES)
 
 
 class ImageFiles:
@@ -188,28 +193,36 @@ class ImageFiles:
             )
         return data
 
-    def thumbnail(self, owner_id: str, image_id: str) -> bytes | None:
-        """Return a kept thumbnail; None where there is none."""
-        path = self._path(owner_id, image_id, small=True)
+    def made(
+        self, owner_id: str, image_id: str, folder: str, *, first: int | None = None
+    ) -> bytes | None:
+        """Return what was made of an image and kept; None where there is none.
+
+        Args:
+            folder: THUMBNAILS or SCENES. first: only so many bytes; None reads all.
+        """
+        path = self._path(owner_id, image_id, folder)
         try:
-            data: bytes = self._files.cat_file(path)
+            data: bytes = self._files.cat_file(path, end=first)
         except self._errors:
             return None
         return data
 
-    def write_thumbnail(self, owner_id: str, image_id: str, data: bytes) -> None:
-        """Keep a thumbnail, or do not: it can be made again."""
+    def write_made(
+        self, owner_id: str, image_id: str, folder: str, data: bytes
+    ) -> None:
+        """Keep what was made of an image, or do not: it can be made again."""
         with contextlib.suppress(StoreError):
-            self._write(self._path(owner_id, image_id, small=True), data)
+            self._write(self._path(owner_id, image_id, folder), data)
 
     def delete(self, owner_id: str, image_id: str) -> None:
-        """Delete an image and its thumbnail; one that is not there is no error.
+        """Delete an image and what was made of it; a missing file is no error.
 
         Raises:
             StoreError: one could not be deleted.
         """
-        for small in (False, True):
-            path = self._path(owner_id, image_id, small=small)
+        for folder in _FOLDERS:
+            path = self._path(owner_id, image_id, folder)
             try:
                 self._files.rm_file(path)
             except FileNotFoundError:
@@ -228,13 +241,11 @@ class ImageFiles:
         with contextlib.suppress(FileNotFoundError):
             self._files.rm(folder, recursive=True)
 
-    def _path(self, owner_id: str, image_id: str, *, small: bool = False) -> str:
+    def _path(self, owner_id: str, image_id: str, folder: str = "") -> str:
         if not _SHA256.fullmatch(image_id):
             raise ValueError(f"{image_id!r} is not an image's id")
-        folder = self._root / check_owner_id(owner_id)
-        if small:
-            folder /= _THUMBNAILS
-        return str(folder / image_id[:2] / image_id)
+        owner = self._root / check_owner_id(owner_id)
+        return str(owner / folder / image_id[:2] / image_id)
 
     def _write(self, path: str, data: bytes) -> None:
         try:

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, delete, insert, select, update
 
 from imagebase.annotation import ImageRecord, Quality, ReviewStatus, Size, utc_now
 from imagebase.errors import NotFoundError, StoreError
+from imagebase.store.image_files import SCENES, THUMBNAILS
 from imagebase.store.mapping import QUALITY
 from imagebase.store.record_reader import GONE, stored_images
 from imagebase.store.repository import (
@@ -85,7 +86,7 @@ class Images(StorePart):
             NotFoundError: the dataset has no such image.
             ImageFileError: its file is missing, damaged or cannot be read.
         """
-        name = self._require_image(scope, image_id)
+        name = self.require_image(scope, image_id)
         return self._files.read(scope.owner_id, image_id, file_name=name)
 
     def thumbnail(
@@ -97,18 +98,51 @@ class Images(StorePart):
             NotFoundError: the dataset has no such image.
             ImageFileError: there is none, and the image's file cannot be read.
         """
-        name = self._require_image(scope, image_id)
-        stored = self._files.thumbnail(scope.owner_id, image_id)
+        name = self.require_image(scope, image_id)
+        stored = self._files.made(scope.owner_id, image_id, THUMBNAILS)
         if stored is not None:
             return stored
         thumbnail = make(self._files.read(scope.owner_id, image_id, file_name=name))
-        self._files.write_thumbnail(scope.owner_id, image_id, thumbnail)
-        try:
-            self._require_image(scope, image_id)
-        except NotFoundError:
-            self._forget(scope.owner_id, image_id)
-            raise
+        self._keep_made(scope, image_id, THUMBNAILS, thumbnail)
         return thumbnail
+
+    def stored_scene(
+        self, scope: Scope, image_id: str, *, first: int | None = None
+    ) -> bytes | None:
+        """Return what `keep_scene` was given last, or its first bytes.
+
+        Args:
+            first: how many bytes; None returns all.
+
+        Raises:
+            NotFoundError: the dataset has no such image.
+        """
+        self.require_image(scope, image_id)
+        return self._files.made(scope.owner_id, image_id, SCENES, first=first)
+
+    def keep_scene(self, scope: Scope, image_id: str, content: bytes) -> None:
+        """Keep what the assistant's models see in an image as long as the image.
+
+        A full disk is no error: it can be made again.
+
+        Raises:
+            NotFoundError: the dataset has no such image any more.
+        """
+        self.require_image(scope, image_id)
+        self._keep_made(scope, image_id, SCENES, content)
+
+    def require_image(self, scope: Scope, image_id: str) -> str:
+        """Return an image's file name.
+
+        Raises:
+            NotFoundError: the dataset has no such image.
+        """
+        query = select(images.c.file_name).where(these_images(scope, [image_id]))
+        with self._reading(scope) as connection:
+            name: str | None = connection.scalar(query)
+        if name is None:
+            raise NotFoundError(GONE)
+        return name
 
     def remove_images(
         self,
@@ -157,13 +191,14 @@ class Images(StorePart):
         with self._writing(scope) as connection:
             grow_version(connection, scope.dataset_id)
 
-    def _require_image(self, scope: Scope, image_id: str) -> str:
-        query = select(images.c.file_name).where(these_images(scope, [image_id]))
-        with self._reading(scope) as connection:
-            name: str | None = connection.scalar(query)
-        if name is None:
-            raise NotFoundError(GONE)
-        return name
+    def _keep_made(self, scope: Scope, image_id: str, folder: str, data: bytes) -> None:
+        self._files.write_made(scope.owner_id, image_id, folder, data)
+        # Someone may have deleted the image meanwhile.
+        try:
+            self.require_image(scope, image_id)
+        except NotFoundError:
+            self._forget(scope.owner_id, image_id)
+            raise
 
 
 def _insert(

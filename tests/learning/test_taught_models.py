@@ -12,7 +12,7 @@ from imagebase.annotation import ImageRecord, ReviewStatus, Source
 from imagebase.detection.factory import ModelConfig, configured_detector
 from imagebase.detection.library import all_models, find_model, library_of
 from imagebase.detection.model_card import card_of
-from imagebase.detection.taught.teach import MOST_EXAMPLES
+from imagebase.detection.taught.teacher import MOST_EXAMPLES
 from imagebase.errors import NotFoundError, TeachingError
 from imagebase.learning import taught_models
 from imagebase.learning.taught_models import (

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from imagebase.errors import ImageFileError, StoreError
-from imagebase.store.image_files import ImageFiles
+from imagebase.store.image_files import SCENES, THUMBNAILS, ImageFiles
 
 ID = hashlib.sha256(b"pixels").hexdigest()
 
@@ -56,12 +56,14 @@ def test_damaged_file_is_explained(files: ImageFiles, data: bytes) -> None:
         files.read("ann", ID, file_name="cat.png")
 
 
-def test_thumbnail_goes_with_its_image(files: ImageFiles) -> None:
+@pytest.mark.parametrize("folder", [THUMBNAILS, SCENES])
+def test_what_is_made_of_an_image_goes_with_it(files: ImageFiles, folder: str) -> None:
     files.write("ann", ID, b"pixels")
-    files.write_thumbnail("ann", ID, b"small")
-    assert files.thumbnail("ann", ID) == b"small"
+    files.write_made("ann", ID, folder, b"small")
+    assert files.made("ann", ID, folder) == b"small"
+    assert files.made("ann", ID, folder, first=2) == b"sm"
     files.delete("ann", ID)
-    assert files.thumbnail("ann", ID) is None
+    assert files.made("ann", ID, folder) is None
 
 
 def test_owner_is_deleted_whole_and_alone(files: ImageFiles) -> None:

@@ -15,11 +15,10 @@ from imagebase.detection.library import find_model
 from imagebase.detection.nms import nms
 from imagebase.detection.taught.box_features import box_means, box_samples
 from imagebase.detection.taught.feature_net import FeatureMaps, feature_net
+from imagebase.detection.taught.packing import OTHER_NET, packed, unpacked, vector_of
 from imagebase.geometry import FloatArray, pairwise_iou
 from imagebase.images.decode import LoadedImage
 
-# The net whose candidates stand beside those of the feature net.
-_OTHER_NET: Final = "yolov4-tiny"
 _SAME_BOX_IOU: Final = 0.7
 _MOST_CANDIDATES: Final = 250
 # Windows follow each other by a share of their size, further apart where there would
@@ -74,6 +73,20 @@ class DescribedImage:
         stays = nms(found.xyxy, found.confidence, nms_threshold=_SAME_BOX_IOU)
         found = found.rows(stays[:_MOST_CANDIDATES])
         return cls(LoadedImage(rgb, size), maps, found.xyxy, found.confidence)
+
+    def pack(self) -> bytes:
+        """Return the image as bytes to store; see `packing`."""
+        return packed(self.loaded, self.maps, self.candidates, self.confidence)
+
+    @classmethod
+    def unpack(cls, content: bytes) -> "DescribedImage | None":
+        """Return what was packed; None where it is damaged or made by other nets."""
+        parts = unpacked(content)
+        return None if parts is None else cls(*parts)
+
+    def vector(self) -> FloatArray:
+        """Return a unit vector that describes the whole image, shape (1728,)."""
+        return vector_of(self.maps, self.loaded.size)
 
     @property
     def longer_side(self) -> int:
@@ -145,4 +158,4 @@ def windows_over(size: Size, width: float, height: float) -> FloatArray:
 
 @cache
 def _other_net() -> LoadedModel:
-    return load_single(find_model(_OTHER_NET), precision="f32")
+    return load_single(find_model(OTHER_NET), precision="f32")

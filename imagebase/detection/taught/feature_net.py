@@ -1,5 +1,6 @@
 """YOLOX-Nano with what its heads read as further outputs: boxes and features."""
 
+from collections.abc import Sequence
 from functools import cache
 from typing import Final, NamedTuple
 
@@ -91,13 +92,16 @@ class FeatureNet:
         levels = [
             np.ascontiguousarray(level[0].transpose(1, 2, 0)) for level in outputs[own:]
         ]
-        maps = FeatureMaps(
-            tuple(levels),
-            tuple(map(_integral, levels)),
-            (prepared.inner.width / size.width, prepared.inner.height / size.height),
-            adapter.net_size,
-        )
-        return candidates, maps
+        inner = prepared.inner
+        scale = (inner.width / size.width, inner.height / size.height)
+        return candidates, maps_of(levels, scale, adapter.net_size)
+
+
+def maps_of(
+    levels: Sequence[FloatArray], scale: tuple[float, float], net_size: Size
+) -> FeatureMaps:
+    """Return the maps with these levels; the rest is as in `FeatureMaps`."""
+    return FeatureMaps(tuple(levels), tuple(map(_integral, levels)), scale, net_size)
 
 
 @cache

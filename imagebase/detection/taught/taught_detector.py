@@ -60,7 +60,16 @@ class TaughtDetector:
         """
         if mirrored:
             return run_mirrored(self, rgb, size=size, floor=floor)
-        found = scored(self.model, DescribedImage.of(rgb, size))
+        return self.candidates_of(DescribedImage.of(rgb, size), floor)
+
+    def candidates_of(
+        self, scene: DescribedImage, floor: float = CANDIDATE_FLOOR
+    ) -> Candidates:
+        """Return every box and label above the floor on an image that nets have seen.
+
+        The boxes are in pixels of the full image, not suppressed.
+        """
+        found = scored(self.model, scene)
         row, class_id = np.nonzero(found.confidence >= floor)
         return Candidates(
             found.xyxy[row],

@@ -1,13 +1,10 @@
 """Teach a model from a few examples: images with all their boxes of some labels."""
 
 import time
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Final, NamedTuple
-
-import numpy as np
 
 from imagebase.annotation import Box, clean_label
 from imagebase.detection.detection_model import (
@@ -16,15 +13,11 @@ from imagebase.detection.detection_model import (
     loaded_image,
 )
 from imagebase.detection.taught.described_image import DescribedImage
-from imagebase.detection.taught.fit import Lesson, fit
-from imagebase.detection.taught.model import MAX_LABELS
 from imagebase.detection.taught.taught_detector import WANTED, TaughtDetector
+from imagebase.detection.taught.teacher import Teacher, spread
 from imagebase.errors import TeachingError
 from imagebase.formats.label_files import AnnotatedDataset, read_labels
 
-# More of them are thinned out evenly: they would teach little, and take long.
-MOST_EXAMPLES: Final = 60
-_LEAST_SIDE_PX: Final = 2.0
 _NAMED_LABELS: Final = 3
 
 LabelledBox = tuple[Sequence[float], str]
@@ -73,27 +66,19 @@ def teach(
     started = time.perf_counter()
     pairs = list(_pairs(examples, images))
     boxes = [_checked(boxes, labels) for _, boxes in pairs]
-    found = Counter(label for each in boxes for label in each.labels)
-    taught = [label for label in (labels or sorted(found)) if label in found]
-    if not 0 < len(taught) <= MAX_LABELS:
+    found = {label for each in boxes for label in each.labels}
+    teacher = Teacher(labels)
+    for index in spread([bool(each.labels) for each in boxes]):
+        loaded = loaded_image(pairs[index][0], wanted=WANTED)
+        scene = DescribedImage.of(loaded.rgb, loaded.size)
+        teacher.put(index, scene, *boxes[index])
+    model = teacher.model()
+    for label in sorted(found.difference(model.labels)):
         raise TeachingError(
-            f"The examples have boxes of {len(taught)} labels; give 1 to {MAX_LABELS}, "
-            "each with a box on an image at least."
-        )
-    place = {label: index for index, label in enumerate(taught)}
-    lessons = [
-        _lesson(pairs[index][0], boxes[index], place)
-        for index in _spread([bool(each.labels) for each in boxes])
-    ]
-    present = {int(label) for lesson in lessons for label in lesson.class_id}
-    if len(present) < len(taught):
-        missing = next(label for label in taught if place[label] not in present)
-        raise TeachingError(
-            f"No box of {missing} is inside an image of the {len(lessons)} used; "
+            f"No box of {label} is inside an image of the {len(teacher)} used; "
             "draw one, or leave the label out."
         )
-    model = fit(taught, lessons)
-    detector = TaughtDetector(model, name=name or _name(taught, len(lessons)))
+    detector = TaughtDetector(model, name=name or _name(model.labels, len(teacher)))
     return DetectionModel(detector, load_seconds=time.perf_counter() - started)
 
 
@@ -166,31 +151,6 @@ def _checked(boxes: Sequence[LabelledBox], labels: Sequence[str] | None) -> _Box
         if labels is None or label in labels:
             kept.append((box.normalised(), clean_label(label)))
     return _Boxes(tuple(box for box, _ in kept), tuple(label for _, label in kept))
-
-
-def _spread(has_boxes: Sequence[bool]) -> list[int]:
-    """Return which examples are used, in order: first those with boxes, spread out."""
-    order = [index for index, has in enumerate(has_boxes) if has]
-    if len(order) < MOST_EXAMPLES:
-        order += [index for index, has in enumerate(has_boxes) if not has]
-        return sorted(order[:MOST_EXAMPLES])
-    places = np.linspace(0, len(order) - 1, MOST_EXAMPLES).round().astype(int)
-    return [order[place] for place in places]
-
-
-def _lesson(image: ImageInput, boxes: _Boxes, place: dict[str, int]) -> Lesson:
-    loaded = loaded_image(image, wanted=WANTED)
-    inside = [box.clipped(loaded.size) for box in boxes.boxes]
-    kept = [
-        (box, place[label])
-        for box, label in zip(inside, boxes.labels, strict=True)
-        if min(box.width, box.height) >= _LEAST_SIDE_PX
-    ]
-    return Lesson(
-        DescribedImage.of(loaded.rgb, loaded.size),
-        np.array([box for box, _ in kept], np.float32).reshape(-1, 4),
-        np.array([label for _, label in kept], np.intp),
-    )
 
 
 def _name(labels: Sequence[str], images: int) -> str:

@@ -16,7 +16,8 @@ from imagebase.detection.factory import shared_detector
 from imagebase.detection.library import ModelLibrary
 from imagebase.detection.model_card import ModelCard
 from imagebase.detection.taught.fit import logistic
-from imagebase.detection.taught.teach import Example, _name, _spread
+from imagebase.detection.taught.teach import Example, _name
+from imagebase.detection.taught.teacher import spread
 from imagebase.errors import (
     AnnotationFileError,
     ModelLoadError,
@@ -251,11 +252,11 @@ def test_confidence_is_half_between_right_and_wrong_boxes() -> None:
 
 
 def test_many_examples_are_spread_out() -> None:
-    assert _spread([True, False, True]) == [0, 1, 2]
-    chosen = _spread([True] * 200)
+    assert spread([True, False, True]) == [0, 1, 2]
+    chosen = spread([True] * 200)
     assert len(chosen) == len(set(chosen)) == 60
     assert (chosen[0], chosen[-1]) == (0, 199)
-    mixed = _spread([index >= 90 for index in range(100)])
+    mixed = spread([index >= 90 for index in range(100)])
     assert len(mixed) == 60
     assert set(range(90, 100)) <= set(mixed)
 
