@@ -7,10 +7,13 @@ and whose first has the right label too; and the time of a click.
 
     python -m benchmarks.point [--set coco|raccoon|bccd|all] [--images N] [--fit]
     python -m benchmarks.point --labels [--images N]
+    python -m benchmarks.point --floors [--set coco|raccoon|bccd] [--images N]
 
 `--fit` fits the weights of the score on each half of the COCO photographs, judges them
 on the other half, and prints the weights fitted on all. `--labels` draws each box of
-the COCO photographs 6 % loose instead, and prints how often its label is guessed. Reads
+the COCO photographs 6 % loose instead, and prints how often its label is guessed.
+`--floors` prints what the least score of a suggestion, and the score below which closer
+views are taken, cost and spare, with points outside all boxes beside the objects. Reads
 `../shared/data`.
 """
 
@@ -43,16 +46,25 @@ _OFF_CENTRE: Final = 0.08
 _LOOSE: Final = 0.06
 _LEAST_PX: Final = 2.0
 _SKETCH_DISTANCE: Final = 3.0
+_EMPTY_POINTS: Final = 8
 
 
 Score = Callable[[FloatArray], FloatArray]
 
 
+class Target(NamedTuple):
+    """Where to click, and the true box there."""
+
+    point: tuple[float, float]
+    box: tuple[float, float, float, float]
+    label: str
+
+
 class Click(NamedTuple):
     """One click at an object: what the models offer there.
 
-    box: the true corners. candidates: those of the whole image and of closer views that
-    hold the point.
+    box: the true corners; empty where the point is outside all boxes. candidates: those
+    of the whole image and of closer views that hold the point.
     """
 
     image: int
@@ -91,8 +103,10 @@ def photos(name: str) -> list[Photo]:
     return sorted(found, key=lambda photo: photo.path.name)
 
 
-def clicks(chosen: Sequence[Photo], *, closer: bool = True) -> Iterator[Click]:
-    """Yield a click at every object."""
+def clicks(
+    chosen: Sequence[Photo], *, closer: bool = True, empty: bool = False
+) -> Iterator[Click]:
+    """Yield a click at every object, or at places outside all of them."""
     random = np.random.default_rng(0)
     detectors = [shared_detector(find_model(name)) for name in ASSIST_MODELS]
     for index, photo in enumerate(chosen):
@@ -100,21 +114,75 @@ def clicks(chosen: Sequence[Photo], *, closer: bool = True) -> Iterator[Click]:
             photo.path.read_bytes(), file_name=photo.path.name, max_pixels=10**9
         )
         known = pointing.whole_image(loaded.rgb, detectors)
-        for box, label in photo.boxes:
-            x_min, y_min, x_max, y_max = box
-            off = random.normal(0, _OFF_CENTRE, 2)
-            point = (
-                min(max((x_min + x_max) / 2 + off[0] * (x_max - x_min), x_min), x_max),
-                min(max((y_min + y_max) / 2 + off[1] * (y_max - y_min), y_min), y_max),
-            )
+        size = loaded.size
+        targets = empty_targets if empty else object_targets
+        for target in targets(photo, size, random):
             started = time.perf_counter()
             views = [
-                pointing.closer_view(loaded.rgb, view, detectors[-1], size=loaded.size)
-                for view in (pointing.views_at(loaded.size, point) if closer else ())
+                pointing.closer_view(loaded.rgb, view, detectors[-1], size=size)
+                for view in (pointing.views_at(size, target.point) if closer else ())
             ]
             spent = (time.perf_counter() - started) * 1e3
             every = PointCandidates.joined([known, *views])
-            yield Click(index, loaded.size, point, box, label, every.at(point), spent)
+            yield Click(index, size, *target, every.at(target.point), spent)
+
+
+def object_targets(
+    photo: Photo, size: Size, random: np.random.Generator
+) -> Iterator[Target]:
+    """Yield a point in every true box."""
+    for box, label in photo.boxes:
+        x_min, y_min, x_max, y_max = box
+        off = random.normal(0, _OFF_CENTRE, 2)
+        x = (x_min + x_max) / 2 + off[0] * (x_max - x_min)
+        y = (y_min + y_max) / 2 + off[1] * (y_max - y_min)
+        yield Target(
+            (float(np.clip(x, x_min, x_max)), float(np.clip(y, y_min, y_max))),
+            box,
+            label,
+        )
+
+
+def empty_targets(
+    photo: Photo, size: Size, random: np.random.Generator
+) -> Iterator[Target]:
+    """Yield some points outside all true boxes."""
+    points = random.uniform((0, 0), size, (20 * _EMPTY_POINTS, 2))
+    boxes = np.array([box for box, _ in photo.boxes]).reshape(-1, 1, 4)
+    is_in = (boxes[..., :2] <= points) & (points <= boxes[..., 2:])
+    outside = points[~is_in.all(axis=2).any(axis=0)]
+    for x, y in outside[:_EMPTY_POINTS]:
+        yield Target((float(x), float(y)), (0.0, 0.0, 0.0, 0.0), "")
+
+
+def floors(chosen: Sequence[Photo]) -> None:
+    """Print what floors of the score cost and spare."""
+    rows = []
+    known, every = clicks(chosen, closer=False), clicks(chosen)
+    for first, second in zip(known, every, strict=True):
+        rows.append((*top(first), *top(second)))
+    empty = [top(click)[0] for click in clicks(chosen, empty=True)]
+    score, is_hit, full_score, is_full_hit = np.array(rows).T
+    print("| floor | empty places with a suggestion | first click right |")
+    print("|---|---|---|")
+    for floor in np.arange(-4, 3.1, 0.5):
+        right = np.mean(is_full_hit * (full_score >= floor))
+        print(
+            f"| {floor:.1f} | {np.mean(np.array(empty) >= floor):.2f} | {right:.3f} |"
+        )
+    print("| closer views below | asked for | first click right |")
+    print("|---|---|---|")
+    for floor in [-np.inf, *np.arange(0, 10.1), np.inf]:
+        is_poor = score < floor
+        right = np.mean(np.where(is_poor, is_full_hit, is_hit))
+        print(f"| {floor:.1f} | {is_poor.mean():.2f} | {right:.3f} |")
+
+
+def top(click: Click) -> tuple[float, bool]:
+    """Return the best score at a click, and whether its suggestion is the object."""
+    features = pointing.point_features(click.candidates, click.point, size=click.size)
+    score = float(pointing.score_of(features).max(initial=-np.inf))
+    return score, bool(judged([click], pointing.score_of)[0])
 
 
 def sketch_score(features: FloatArray) -> FloatArray:
@@ -228,7 +296,12 @@ def main() -> None:
     parser.add_argument("--images", type=int)
     parser.add_argument("--fit", action="store_true")
     parser.add_argument("--labels", action="store_true")
+    parser.add_argument("--floors", action="store_true")
     options = parser.parse_args()
+    if options.floors:
+        name = "coco" if options.set == "all" else options.set
+        floors(photos(name)[: options.images])
+        return
     if options.labels:
         hits = guesses(photos("coco")[: options.images])
         first, three = hits.mean(axis=0)

@@ -20,15 +20,22 @@ from imagebase.detection.factory import shared_detector
 from imagebase.detection.library import find_model
 from imagebase.errors import ImageReadError
 from imagebase.geometry import FloatArray, pairwise_iou
+from imagebase.images.decode import LoadedImage
 
 # Of the bundled models the two most accurate ones; the last sees closer views too.
 ASSIST_MODELS: Final = ("yolov4-tiny", "yolox-nano")
 # Sides of the closer views, as parts of the image's longer side.
 _CLOSER: Final = (2, 4, 8)
+NARROWEST_VIEW: Final = max(_CLOSER)
 # A box that ends so near to the border of a view, as a share of its side, may be cut.
 _CUT_SHARE: Final = 0.02
-_SAME_OBJECT_IOU: Final = 0.6
-_SAME_BOX_IOU: Final = 0.75
+# Candidates that overlap so much are one object; those that do more agree on its box.
+SAME_OBJECT_IOU: Final = 0.6
+SAME_BOX_IOU: Final = 0.75
+# Scores at which a suggestion is shown, and below which closer views are worth their
+# time (`python -m benchmarks.point --floors`).
+LEAST_SCORE: Final = 0.0
+POOR_SCORE: Final = 6.0
 
 
 class Suggestion(NamedTuple):
@@ -130,11 +137,8 @@ def suggest_at(
         )
     detectors = [shared_detector(find_model(name)) for name in models]
     known = whole_image(rgb, detectors)
-    views = [
-        closer_view(rgb, view, detectors[-1], size=size)
-        for view in views_at(size, point)
-    ]
-    return ranked(PointCandidates.joined([known, *views]), point, size=size, k=k)
+    views = closer_views(LoadedImage(rgb, size), point, detectors[-1])
+    return ranked(PointCandidates.joined([known, views]), point, size=size, k=k)
 
 
 def checked_size(rgb: NDArray[np.uint8]) -> Size:
@@ -184,8 +188,39 @@ def views_at(size: Size, point: tuple[float, float]) -> Iterator[Box]:
         )
 
 
+def closer_views(
+    image: LoadedImage,
+    point: tuple[float, float],
+    detector: Detector,
+    *,
+    labels: Sequence[str] | None = None,
+) -> PointCandidates:
+    """Return a detector's candidates in the views around a point.
+
+    Args:
+        image: its pixels may be fewer than its size says.
+        point: in pixels of the full image.
+        detector: the network. labels: names of its classes; None is its own.
+    """
+    size = Size(image.rgb.shape[1], image.rgb.shape[0])
+    share = size.width / image.size.width
+    here = (point[0] * share, point[1] * share)
+    seen = PointCandidates.joined(
+        [
+            closer_view(image.rgb, view, detector, size=size, labels=labels)
+            for view in views_at(size, here)
+        ]
+    )
+    return seen._replace(xyxy=seen.xyxy / share, view_side=seen.view_side / share)
+
+
 def closer_view(
-    rgb: NDArray[np.uint8], view: Box, detector: Detector, *, size: Size
+    rgb: NDArray[np.uint8],
+    view: Box,
+    detector: Detector,
+    *,
+    size: Size,
+    labels: Sequence[str] | None = None,
 ) -> PointCandidates:
     """Return a detector's candidates in a part of an image, without those it cuts.
 
@@ -193,6 +228,7 @@ def closer_view(
         rgb: the whole upright image at its full size.
         view: from `views_at`.
         detector: the network. size: of the image.
+        labels: names of its classes; None is its own.
     """
     left, top, right, bottom = (int(edge) for edge in view)
     crop = np.ascontiguousarray(rgb[top:bottom, left:right])
@@ -208,7 +244,8 @@ def closer_view(
     is_cut = np.concatenate([moved[:, :2] < limits[:2], moved[:, 2:] > limits[2:]], 1)
     is_whole = ~(is_cut & is_inner).any(axis=1)
     candidates = Candidates(moved, found.confidence, found.class_id).rows(is_whole)
-    return PointCandidates.of(candidates, detector.labels, view_side=side)
+    names = detector.labels if labels is None else labels
+    return PointCandidates.of(candidates, names, view_side=side)
 
 
 def ranked(
@@ -240,7 +277,7 @@ def ranked(
         if len(suggestions) == k:
             break
         if is_left[best]:
-            is_left &= iou[best] < _SAME_OBJECT_IOU
+            is_left &= iou[best] < SAME_OBJECT_IOU
             suggestions.append(_suggestion(inside, iou[best], weights))
     return suggestions
 
@@ -249,10 +286,10 @@ def _suggestion(
     candidates: PointCandidates, iou: FloatArray, weights: FloatArray
 ) -> Suggestion:
     """Return the suggestion that the candidates which overlap the best one agree on."""
-    same_box = iou >= _SAME_BOX_IOU
+    same_box = iou >= SAME_BOX_IOU
     share = weights[same_box, None] / weights[same_box].sum()
     x_min, y_min, x_max, y_max = (candidates.xyxy[same_box] * share).sum(axis=0)
-    same_object = iou >= _SAME_OBJECT_IOU
+    same_object = iou >= SAME_OBJECT_IOU
     labels = candidates.label[same_object]
     confidence = candidates.confidence[same_object]
     support = np.sqrt(confidence) * iou[same_object]

@@ -2,6 +2,7 @@
 
 import base64
 import contextlib
+import math
 from collections.abc import Collection, Sequence
 from functools import lru_cache
 from itertools import chain
@@ -12,12 +13,17 @@ import streamlit as st
 from imagebase.annotation import Annotation, Box, ImageRecord, LabelSet, Size
 from imagebase.annotation.areas import Shape
 from imagebase.annotation.coverage import is_inside
-from imagebase.assist.pointing import ASSIST_MODELS, PointCandidates
+from imagebase.assist.pointing import (
+    ASSIST_MODELS,
+    NARROWEST_VIEW,
+    PointCandidates,
+    closer_views,
+)
 from imagebase.detection.candidate_pool import CandidatePool
 from imagebase.detection.candidates import Candidates, unpack
 from imagebase.detection.detector import ONE_PASS, Detector
 from imagebase.detection.factory import ModelConfig, configured_detector
-from imagebase.detection.library import all_models, library_of
+from imagebase.detection.library import all_models, find_model, library_of
 from imagebase.detection.model_files import Model
 from imagebase.errors import ImageBaseError, ImageFileError, ImageReadError, LimitError
 from imagebase.images.decode import (
@@ -297,18 +303,64 @@ def point_candidates(owner_id: str, dataset_id: str, image_id: str) -> PointCand
     """
     scope, store = Scope(owner_id, dataset_id, ""), services.store()
     size = store.record(scope, image_id).size
-    ignored = store.ignored_shapes(scope, [image_id])
     parts = []
     for detector in point_detectors(scope):
         found = _seen_by(detector, scope, image_id)
-        names = names_in_dataset(store, scope, detector)
-        labels = [names.get(label, label) for label in detector.labels]
+        labels = _names(detector, scope)
         parts.append(PointCandidates.of(found, labels, view_side=max(size)))
-    every = PointCandidates.joined(parts)
-    is_kept = every.label != ""
-    if image_id in ignored:
-        is_kept &= ~is_inside(every.xyxy, ignored[image_id].shapes, size)
-    return every.rows(is_kept)
+    return _wanted(PointCandidates.joined(parts), scope, image_id)
+
+
+def closer_candidates(
+    owner_id: str, dataset_id: str, image_id: str, point: tuple[float, float]
+) -> PointCandidates:
+    """Return what the last assist model sees in closer views around a point.
+
+    point: in pixels of the upright image. The rest is as in `point_candidates`.
+    """
+    scope = Scope(owner_id, dataset_id, "")
+    detector = configured_detector(ModelConfig((ASSIST_MODELS[-1],)), owner_id=owner_id)
+    image = _picture_for_views(owner_id, dataset_id, image_id, detector.wanted)
+    found = closer_views(image, point, detector, labels=_names(detector, scope))
+    return _wanted(found, scope, image_id)
+
+
+@st.cache_resource(max_entries=3, show_spinner=False)
+def _picture_for_views(
+    owner_id: str, dataset_id: str, image_id: str, net: Size
+) -> LoadedImage:
+    """Return an image with as many pixels as its closest view needs."""
+    scope, store = Scope(owner_id, dataset_id, ""), services.store()
+    size = store.record(scope, image_id).size
+    share = min(max(net) * NARROWEST_VIEW / max(size), 1)
+    return load_image(
+        store.image_bytes(scope, image_id),
+        file_name=image_id,
+        max_pixels=services.limits().max_image_pixels,
+        wanted=Size(math.ceil(size.width * share), math.ceil(size.height * share)),
+    )
+
+
+def _names(detector: Detector, scope: Scope) -> list[str]:
+    names = names_in_dataset(services.store(), scope, detector)
+    return [names.get(label, label) for label in detector.labels]
+
+
+def _wanted(
+    candidates: PointCandidates, scope: Scope, image_id: str
+) -> PointCandidates:
+    """Leave out boxes in ignore areas, and of labels that a person leaves out."""
+    is_kept = candidates.label != ""
+    ignored = services.store().ignored_shapes(scope, [image_id]).get(image_id)
+    if ignored:
+        is_kept &= ~is_inside(candidates.xyxy, ignored.shapes, ignored.size)
+    return candidates.rows(is_kept)
+
+
+def assist_labels() -> tuple[str, ...]:
+    """Return the labels of the assist models, each once."""
+    every = (find_model(name).labels for name in ASSIST_MODELS)
+    return tuple(dict.fromkeys(chain.from_iterable(every)))
 
 
 def point_detectors(scope: Scope) -> list[Detector]:

@@ -1,6 +1,6 @@
 // The box editor: draws, selects, moves and labels boxes on an image, and sends each change
-// to the server at once. `boxes.js`, `outbox.js` and `picker.js` come before this text in
-// the same module.
+// to the server at once. `boxes.js`, `outbox.js`, `picker.js` and `pointing.js` come before
+// this text in the same module.
 //
 // The server fills it with boxes under a tag. The editor sends back all boxes of a tag, and
 // the keys that were pressed, each with the image it was meant for.
@@ -39,7 +39,7 @@ const PASSING = new Set(["next", "previous"]);
 const DECIDING = new Set(["approve", "empty"]);
 // Commands that only change the view.
 const VIEWING = new Set([
-  "cancel", "whole", "native", "closer", "larger", "smaller", "chips", "help",
+  "cancel", "whole", "native", "closer", "larger", "smaller", "chips", "help", "pointing",
 ]);
 // Page buttons without a key that wait until everything is saved.
 const HELD = ["edit-reject", "edit-remove"];
@@ -121,6 +121,7 @@ class Editor {
     this.wish = null; // the label of the next box, until the server has heard of it
     this.stopper = new AbortController();
     this.handles = this.makeHandles();
+    this.pointing = new Pointing(this);
     this.listen();
     this.takeFocus();
   }
@@ -192,6 +193,7 @@ class Editor {
     this.asked = null;
     this.isFit = true;
     this.isBlind = true; // until the image is visible
+    this.pointing.arrive();
     this.root.dataset.ready = "";
     clearTimeout(this.blindTimer);
     this.blindTimer = setTimeout(() => this.see(), BLIND_MS);
@@ -217,6 +219,7 @@ class Editor {
     if (parcel.editor !== this.key) return;
     if (parcel.kind === "picture") this.showPicture(parcel);
     if (parcel.kind === "detail") this.showDetail(parcel);
+    this.pointing.receive(parcel);
     if (parcel.kind === "answer") {
       this.outbox.hear(parcel);
       if (this.wish?.count <= parcel.done) this.forgetWish();
@@ -419,6 +422,7 @@ class Editor {
       this.note();
     }
     const isForNext = !one || this.fresh === one.id;
+    if (!one) this.pointing.meant = name;
     if (isForNext && this.data.label !== name) this.labelNext(name);
     else if (isOther) this.send();
   }
@@ -491,6 +495,10 @@ class Editor {
     smaller: () => this.zoomTo(this.view.scale / 1.4),
     chips: () => this.toggleChips(),
     help: () => this.toggleHelp(),
+    take: () => this.pointing.takeHere(),
+    other: () => this.pointing.cycle(),
+    snap: () => this.pointing.snap(),
+    pointing: () => this.pointing.toggle(),
     discard: () => this.discard(),
     left: () => (this.chosen ? this.nudge(-1, 0) : this.act("previous")),
     right: () => (this.chosen ? this.nudge(1, 0) : this.act("next")),
@@ -555,7 +563,7 @@ class Editor {
     else if (this.waiting) this.goNowhere();
     else if (!this.help.hidden) this.toggleHelp();
     else if (this.selected) this.select(null);
-    else this.isTabFree = true;
+    else if (!this.pointing.hide()) this.isTabFree = true;
   }
 
   goNowhere() {
@@ -657,6 +665,7 @@ class Editor {
     this.outbox.onChange = () => {};
     this.mark.remove();
     this.picker.close();
+    this.pointing.stop();
     this.stopper.abort();
     this.observer.disconnect();
     hub.listeners.delete(this.receiver);
@@ -825,6 +834,11 @@ class Editor {
     const [across, down] = this.size.map((length) => this.leastOf(length));
     if (x1 - x0 < across || y1 - y0 < down) return this.drop(one);
     this.lastClick = null;
+    this.keepNew(one);
+  }
+
+  keepNew(one) {
+    this.pointing.meant = null;
     this.select(one.id);
     this.fresh = one.id;
     this.changed();
@@ -883,6 +897,8 @@ class Editor {
       this.lastClick = null;
       return this.picker.open();
     }
+    const isFree = !found && !this.gripAt(point);
+    if (isFree && this.pointing.takeClicked(point)) return;
     this.select(found?.id);
   }
 
@@ -912,6 +928,7 @@ class Editor {
   onWheel(event) {
     if (event.target.closest(".picker, .help")) return;
     event.preventDefault();
+    if (event.altKey) return this.pointing.turn(event);
     const lines = event.deltaMode === 1 ? 30 : 1;
     const speed = event.ctrlKey ? 0.01 : 0.0018; // a touchpad pinch sends Ctrl
     const factor = Math.exp(-event.deltaY * lines * speed);
@@ -932,7 +949,9 @@ class Editor {
     const draws = gesture ? gesture.plan === "draw" : cursor === "crosshair";
     this.drawGuides(draws ? pointer : null);
     const isIdle = pointer && !gesture && !isPanning;
-    this.point(isIdle ? held?.one ?? this.clickedAt(pointer) : gesture?.one);
+    const below = isIdle && (held?.one ?? this.clickedAt(pointer));
+    this.point(isIdle ? below : gesture?.one);
+    this.pointing.hover(isIdle && !this.isBusy ? pointer : null, !below);
   }
 
   // Highlight the box that a click or drag would affect.
@@ -1163,14 +1182,7 @@ class Editor {
     const known = this.elements.get(one.id);
     if (known) return known;
     const group = made("g", { class: "box" });
-    group.append(
-      made("rect", { class: "halo" }), made("rect", { class: "line" }), made("g", {
-        class: "chip",
-      }),
-    );
-    group.lastChild.append(made("rect", { rx: 3, height: CHIP_PX }), made("text", {
-      x: 4, y: CHIP_PX / 2 + 0.5,
-    }));
+    group.append(...boxParts());
     group.dataset.id = one.id;
     this.layer.append(group);
     this.elements.set(one.id, group);
@@ -1178,7 +1190,10 @@ class Editor {
   }
 
   drawBox(one) {
-    const group = this.elementOf(one);
+    this.drawParts(this.elementOf(one), one);
+  }
+
+  drawParts(group, one) {
     const [x0, y0, x1, y1] = this.toScreen(one.box);
     const [halo, line, chip] = group.children;
     const isSeen = x1 > -8 && y1 > -CHIP_PX && x0 < this.room[0] + 8 &&
@@ -1348,6 +1363,15 @@ function combinationOf(event) {
 function chipText({ label, untouched, confidence }) {
   if (!untouched || confidence === null || confidence === undefined) return label;
   return `${label} ${Math.round(confidence * 100)} %`;
+}
+
+// Halo, line and chip of a box.
+function boxParts() {
+  const chip = made("g", { class: "chip" });
+  chip.append(made("rect", { rx: 3, height: CHIP_PX }), made("text", {
+    x: 4, y: CHIP_PX / 2 + 0.5,
+  }));
+  return [made("rect", { class: "halo" }), made("rect", { class: "line" }), chip];
 }
 
 function made(name, attributes) {

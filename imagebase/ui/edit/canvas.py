@@ -6,13 +6,14 @@ from typing import Any, Final, NamedTuple
 
 import streamlit as st
 
-from imagebase.annotation import Annotation, Box, ImageRecord, LabelSet
+from imagebase.annotation import Annotation, Box, ImageRecord, LabelSet, Size
 from imagebase.annotation.areas import Shape, ShapeKind
 from imagebase.errors import ImageBaseError
 from imagebase.formats.shapes import corners
 from imagebase.settings import ASSETS_FOLDER
 from imagebase.ui.edit.canvas_messages import Action, Message, parcel, parse_message
 from imagebase.ui.edit.canvas_state import Editor, RecordAccess
+from imagebase.ui.edit.sightings import RULES, Sight, packed, point_in
 from imagebase.ui.state import undisturbed
 
 _DIGITS: Final = {str(digit): f"label:{digit}" for digit in range(1, 10)}
@@ -31,7 +32,10 @@ BUTTONS: Final = {
 CANVAS_KEY: Final = "edit.canvas"
 _EDITOR: Final = "imagebase.editor."
 _WISH: Final = ".wish"
+_KNOWN: Final = ".known"
+_LOOKS: Final = ".looks"
 _BELOW_PX: Final = 90
+_SCRIPTS: Final = ("boxes.js", "outbox.js", "picker.js", "pointing.js", "editor.js")
 
 
 def overlay(record: ImageRecord, marks: Iterable[Shape]) -> dict[str, Any]:
@@ -85,6 +89,18 @@ class Hotkey(NamedTuple):
 KEYS: Final = (
     Hotkey("1 to 9", "Label the selected box or the next one", _DIGITS),
     Hotkey("L or double-click", "Choose or create a label", {"l": "pick"}),
+    Hotkey(
+        "Click or tap",
+        "Select the box there, else make one of the suggestion",
+        {},
+    ),
+    Hotkey("G", "Make a box of the suggestion, inside a box too", {"g": "take"}),
+    Hotkey(
+        "V or Alt + wheel",
+        "Show the next suggestion, or change the box just made of one to it",
+        {"v": "other"},
+    ),
+    Hotkey("S", "Snap the selected box to the nearest suggestion", {"s": "snap"}),
     Hotkey("Tab", "Select the next box", {"tab": "following"}),
     Hotkey("Shift + Tab", "Select the previous box", {"shift+tab": "preceding"}),
     Hotkey(
@@ -115,7 +131,7 @@ KEYS: Final = (
     ),
     Hotkey(
         "Escape",
-        "Cancel drawing or a waiting action, or deselect",
+        "Cancel drawing or a waiting action, deselect, or hide the suggestion",
         {"escape": "cancel"},
     ),
     Hotkey("Z", "Zoom to the selected box and back", {"z": "closer"}),
@@ -161,6 +177,7 @@ def draw_editor(
     access: RecordAccess,
     on_action: Callable[[Action], None],
     detail: Callable[[Box], bytes],
+    sight: Sight | None = None,
     suggested: Sequence[Annotation] = (),
     offered_labels: Sequence[str] = (),
     pills: Sequence[str] = (),
@@ -180,6 +197,7 @@ def draw_editor(
             the name of a label, or `show:` and the id of an image. Earlier drawings
             are saved by then.
         detail: returns a region of the image at full sharpness.
+        sight: what models see on the image; None suggests nothing where one points.
         suggested: boxes that are not stored; editing one saves it.
         offered_labels: labels of models that are not in the dataset.
         pills: the labels above the editor, in order.
@@ -217,6 +235,9 @@ def draw_editor(
             on_parting_change=partial(settle, key=key),
         )
         _details(record.image_id, detail, key)
+        if sight is not None:
+            _known(record.image_id, record.size, sight, key)
+            _looks(record.image_id, record.size, sight, key)
         _relay(key, "answer", editor.answer())
 
 
@@ -301,6 +322,51 @@ def _keep_wish(key: str) -> None:
         st.session_state[_EDITOR + key + _WISH] = wish
 
 
+@st.fragment
+def _known(image_id: str, size: Size, sight: Sight, key: str) -> None:
+    """Send what models see on the whole image, once the editor asks for it."""
+    name = _EDITOR + key + _KNOWN
+    asked, head, content = st.session_state.get(name) or ("", None, b"")
+    if asked == image_id and head is None:
+        try:
+            head, content = packed(sight.known(), size)
+        except ImageBaseError:
+            head = {"names": [], "sides": []}  # nothing is suggested
+        head |= {"image": image_id, "rules": {**RULES, "labels": [*sight.labels()]}}
+        st.session_state[name] = (image_id, head, content)
+    _relay(key, "known", head or {}, content, on_ask_change=partial(_ask_known, key))
+
+
+def _ask_known(key: str) -> None:
+    wish = (st.session_state.get(f"{key}.known") or {}).get("ask")
+    match wish:
+        case {"image": str(image)}:
+            st.session_state[_EDITOR + key + _KNOWN] = (image, None, b"")
+
+
+@st.fragment
+def _looks(image_id: str, size: Size, sight: Sight, key: str) -> None:
+    """Send what a model sees in closer views around a point that the editor names."""
+    name = _EDITOR + key + _LOOKS
+    wish, head, content = st.session_state.get(name) or (None, {}, b"")
+    point = point_in(wish, image_id, size)
+    if point is not None:
+        try:
+            head, content = packed(sight.closer(point), size)
+        except ImageBaseError:
+            head, content = {"names": [], "sides": []}, b""
+        head |= {"image": image_id, "point": list(point)}
+        st.session_state[name] = (None, head, content)
+    _relay(key, "looks", head, content, on_ask_change=partial(_ask_looks, key))
+
+
+def _ask_looks(key: str) -> None:
+    wish = (st.session_state.get(f"{key}.looks") or {}).get("ask")
+    if wish:
+        _, head, content = st.session_state.get(_EDITOR + key + _LOOKS) or (0, {}, b"")
+        st.session_state[_EDITOR + key + _LOOKS] = (wish, head, content)
+
+
 def _region(wish: object, image_id: str) -> Box | None:
     """Return the requested region; None if it is of another image."""
     match wish:
@@ -333,7 +399,7 @@ def _component() -> Callable[..., Any]:
         "imagebase_editor",
         html=_text("editor.html"),
         css=_text("editor.css"),
-        js="".join(map(_text, ("boxes.js", "outbox.js", "picker.js", "editor.js"))),
+        js="".join(map(_text, _SCRIPTS)),
     )
 
 

@@ -26,6 +26,7 @@ from imagebase.ui import (
 from imagebase.ui.edit import canvas, changes, label_picker, navigation
 from imagebase.ui.edit.canvas_messages import Action
 from imagebase.ui.edit.label_picker import LabelChoice
+from imagebase.ui.edit.sightings import Sight
 from imagebase.ui.edit.table import draw_attributes, draw_table
 from imagebase.ui.train import setup
 
@@ -177,6 +178,11 @@ def _canvas(
         access=changes.access(),
         on_action=_act,
         detail=detail,
+        sight=Sight(
+            known=lambda: cache.point_candidates(*where),
+            closer=lambda point: cache.closer_candidates(*where, point),
+            labels=cache.assist_labels,
+        ),
         suggested=suggested,
         offered_labels=choice.offered,
         pills=choice.pills,
