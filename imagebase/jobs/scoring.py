@@ -59,7 +59,7 @@ def parameters_in_use(store: Store, scope: Scope) -> Mapping[str, Any] | None:
     """Return the parameters of the job of the model in use; None without one."""
     jobs = store.jobs(scope)
     saved = [job for job in jobs if job.kind == "keep" and job.state is JobState.DONE]
-    used = [*saved, *(job for job in jobs if job.kind == "annotate")]
+    used = [*saved, *(job for job in jobs if job.kind in ("annotate", "teach"))]
     return used[0].parameters if used else None
 
 

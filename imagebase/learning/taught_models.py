@@ -14,24 +14,29 @@ from typing import Final
 
 import numpy as np
 
-from imagebase.annotation import Annotation, ImageRecord, ReviewStatus, utc_now
+from imagebase.annotation import (
+    Annotation,
+    Box,
+    ImageRecord,
+    ReviewStatus,
+    Source,
+    utc_now,
+)
 from imagebase.detection.library import find_model, fitting_name, library_of
 from imagebase.detection.model_card import ModelCard
 from imagebase.detection.model_files import Model
 from imagebase.detection.taught.described_image import DescribedImage
 from imagebase.detection.taught.feature_net import feature_net
-from imagebase.detection.taught.fit import Lesson, fit
-from imagebase.detection.taught.model import MAX_LABELS
-from imagebase.detection.taught.taught_detector import WANTED
-from imagebase.detection.taught.teacher import MOST_EXAMPLES
+from imagebase.detection.taught.model import MAX_LABELS, TaughtModel
+from imagebase.detection.taught.teacher import MOST_EXAMPLES, Teacher
 from imagebase.errors import NotFoundError, TeachingError
-from imagebase.images.decode import load_image
+from imagebase.learning.judged_boxes import judged_scene
+from imagebase.learning.scenes import scene_of
 from imagebase.store import AnnotationFilter, Scope, Store
 from imagebase.store.taught_models import TaughtRow
 from imagebase.wording import listed, plural
 
 FAMILY: Final = "taught"
-_LEAST_SIDE_PX: Final = 2.0
 _NAMED_LABELS: Final = 3
 
 # Two threads that publish the same would make two models of it.
@@ -57,6 +62,43 @@ class TaughtModelInfo:
     taught_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """An image that a model is taught with.
+
+    boxes: of the labels that are taught. rejected: boxes that are no such objects.
+    is_complete: whether every object of the labels on the image has a box.
+    """
+
+    image_id: str
+    boxes: tuple[Annotation, ...]
+    rejected: tuple[Box, ...]
+    is_complete: bool
+
+    @classmethod
+    def from_record(
+        cls, record: ImageRecord, labels: Collection[str], *, is_complete: bool
+    ) -> "Lesson":
+        """Return what a record teaches of these labels."""
+        return cls(
+            record.image_id,
+            tuple(
+                box
+                for box in record.annotations
+                if box.label in labels and (is_complete or not box.is_untouched)
+            ),
+            tuple(mark.box for mark in record.deleted if mark.label in labels),
+            is_complete,
+        )
+
+    def of(self, scene: DescribedImage) -> tuple[DescribedImage, list[Box], list[str]]:
+        """Return what a teacher takes: the image, and its boxes with their labels."""
+        boxes = [annotation.box for annotation in self.boxes]
+        if not self.is_complete:
+            scene = judged_scene(scene, [*boxes, *self.rejected])
+        return scene, boxes, [annotation.label for annotation in self.boxes]
+
+
 def teach_dataset(
     store: Store,
     scope: Scope,
@@ -74,9 +116,8 @@ def teach_dataset(
     Args:
         store, scope: the dataset, and who teaches.
         labels: to find, besides those that the model finds already.
-        image_ids: images on which all objects of the labels have boxes. Approved
-            images with a box of a label are examples too; where neither has one,
-            so are images on which a person drew one.
+        image_ids: images on which all objects of the labels have boxes, besides those
+            chosen before; `lessons_of` says what else teaches.
         max_pixels: of an image that may be decoded.
         on_progress: called with examples done and all; what it raises ends it.
 
@@ -89,25 +130,21 @@ def teach_dataset(
     wanted = _present_labels(
         store, scope, [*(before.labels if before else ()), *labels]
     )
-    if len(wanted) > MAX_LABELS:
-        raise TeachingError(
-            f"A model is taught {MAX_LABELS} labels at most; delete the taught model "
-            "to start over."
-        )
-    chosen = dict.fromkeys([*(before.examples if before else ()), *image_ids])
-    records = example_images(store, scope, wanted, chosen=list(chosen))
-    taught = _taught_labels(wanted, records)
-    lessons = []
-    for done, record in enumerate(records):
-        on_progress(done, len(records))
-        lessons.append(_lesson(store, scope, record, taught, max_pixels))
-    on_progress(len(records), len(records))
-    content = fit(taught, lessons).to_bytes()
-    kept = {record.image_id for record in records}
+    chosen = list(dict.fromkeys([*(before.examples if before else ()), *image_ids]))
+    lessons = lessons_of(store, scope, wanted, chosen=chosen)
+    teacher = Teacher(wanted)
+    for done, lesson in enumerate(lessons):
+        on_progress(done, len(lessons))
+        scene = scene_of(store, scope, lesson.image_id, max_pixels=max_pixels)
+        teacher.put(lesson.image_id, *lesson.of(scene))
+    on_progress(len(lessons), len(lessons))
+    model = _taught(teacher, wanted)
+    content = model.to_bytes()
+    used = {lesson.image_id for lesson in lessons}
     row = TaughtRow(
-        labels=tuple(taught),
-        examples=tuple(image_id for image_id in chosen if image_id in kept),
-        image_count=len(records),
+        labels=model.labels,
+        examples=tuple(image_id for image_id in chosen if image_id in used),
+        image_count=len(lessons),
         content=content,
         sha256=hashlib.sha256(content).hexdigest(),
         who=scope.who,
@@ -116,6 +153,21 @@ def teach_dataset(
     store.put_taught_row(scope, row)
     publish(store, scope.owner_id)
     return find_model(_card_of_dataset(scope).name, owner_id=scope.owner_id)
+
+
+def _taught(teacher: Teacher, wanted: Sequence[str]) -> TaughtModel:
+    try:
+        return teacher.model()
+    except TeachingError as error:
+        if len(wanted) > MAX_LABELS:
+            raise TeachingError(
+                f"A model is taught {MAX_LABELS} labels at most; delete the taught "
+                "model to start over."
+            ) from error
+        raise TeachingError(
+            f"No image has a box of {listed(wanted) or 'this label'} to learn from. "
+            "Draw all of them on one image."
+        ) from error
 
 
 def taught_model(store: Store, scope: Scope) -> TaughtModelInfo | None:
@@ -134,6 +186,16 @@ def taught_model(store: Store, scope: Scope) -> TaughtModelInfo | None:
         row.who,
         row.taught_at,
     )
+
+
+def name_of_taught(store: Store, scope: Scope) -> str:
+    """Return the name of the dataset's taught model, or the one that it would get."""
+    library = library_of(scope.owner_id)
+    for card in library.of_datasets():
+        if card.dataset_id == scope.dataset_id:
+            return card.name
+    dataset = _dataset_name(store, scope)
+    return library.free_name(fitting_name(f"Taught in {dataset}"))
 
 
 def forget_taught(store: Store, scope: Scope) -> None:
@@ -175,30 +237,58 @@ def publish(store: Store, owner_id: str) -> None:
                 _publish_one(store, Scope(owner_id, dataset_id, ""))
 
 
-def example_images(
+def lessons_of(
     store: Store, scope: Scope, labels: Sequence[str], *, chosen: Sequence[str] = ()
-) -> list[ImageRecord]:
-    """Return the images that a model is taught with, 60 at most.
+) -> list[Lesson]:
+    """Return what a dataset's model is taught with, 60 images at most.
+
+    First those on which every object of the labels has a box: chosen ones; approved
+    ones with such a box; where neither has one of a label, those on which a person
+    drew one; where none is chosen, approved ones without. Then those on which people
+    only accepted or rejected some boxes.
 
     Args:
         store, scope: the dataset.
         labels: that are taught.
-        chosen: ids of images that a person chose; they come first.
+        chosen: ids of images that a person chose.
     """
     rows = store.annotation_rows(scope, AnnotationFilter(labels=labels))
-    approved = [r.image_id for r in rows if r.status is ReviewStatus.APPROVED]
+    approved = [row.image_id for row in rows if row.status is ReviewStatus.APPROVED]
     certain = {*chosen, *approved}
     covered = {row.annotation.label for row in rows if row.image_id in certain}
     drawn = [
         row.image_id
         for row in rows
-        if row.annotation.label not in covered and not row.annotation.is_untouched
+        if row.annotation.label not in covered and row.annotation.source is Source.HUMAN
     ]
-    ids = [*dict.fromkeys(chosen)]
-    ids += _spread([*dict.fromkeys([*approved, *drawn])], MOST_EXAMPLES - len(ids))
+    complete = _first([*chosen], [*approved, *drawn])
     if not chosen:
-        ids += store.image_ids(scope, statuses=[ReviewStatus.APPROVED])
-    return store.records(scope, image_ids=list(dict.fromkeys(ids))[:MOST_EXAMPLES])
+        empty = store.image_ids(scope, statuses=[ReviewStatus.APPROVED])
+        complete = _first(complete, empty)
+    accepted = [row.image_id for row in rows if not row.annotation.is_untouched]
+    rejected = store.images_with_deleted(scope, labels)
+    every = _first(complete, [*accepted, *rejected])
+    is_complete = set(complete)
+    lessons = [
+        Lesson.from_record(record, labels, is_complete=record.image_id in is_complete)
+        for record in store.records(scope, image_ids=every)
+    ]
+    return [
+        lesson
+        for lesson in lessons
+        if lesson.is_complete or lesson.boxes or lesson.rejected
+    ]
+
+
+def _first(image_ids: Sequence[str], others: Sequence[str]) -> list[str]:
+    """Return 60 images at most: these, then others, evenly spread if too many."""
+    first = list(dict.fromkeys(image_ids))[:MOST_EXAMPLES]
+    rest = [image_id for image_id in dict.fromkeys(others) if image_id not in first]
+    room = MOST_EXAMPLES - len(first)
+    if len(rest) > room:
+        places = np.linspace(0, len(rest) - 1, room).round().astype(int)
+        rest = [rest[place] for place in places]
+    return [*first, *rest]
 
 
 def title_of(labels: Sequence[str], images: int) -> str:
@@ -214,14 +304,6 @@ def _card_of_dataset(scope: Scope) -> ModelCard:
     return next(card for card in cards if card.dataset_id == scope.dataset_id)
 
 
-def _spread(image_ids: Sequence[str], most: int) -> list[str]:
-    """Return at most so many of the images, evenly spread."""
-    if len(image_ids) <= most:
-        return list(image_ids)
-    places = np.linspace(0, len(image_ids) - 1, max(most, 0)).round().astype(int)
-    return [image_ids[place] for place in places]
-
-
 def _present_labels(store: Store, scope: Scope, labels: Sequence[str]) -> list[str]:
     """Return labels by today's names, deleted ones left out."""
     now, former = store.labels(scope), store.former_label_names(scope)
@@ -230,74 +312,14 @@ def _present_labels(store: Store, scope: Scope, labels: Sequence[str]) -> list[s
     return [label for label in dict.fromkeys(names) if label in shown]
 
 
-def _taught_labels(wanted: Sequence[str], records: Sequence[ImageRecord]) -> list[str]:
-    """Return the labels that have a box on these images.
-
-    Raises:
-        TeachingError: none has.
-    """
-    there = {box.label for record in records for box in _boxes(record)}
-    taught = [label for label in wanted if label in there]
-    if not taught:
-        raise TeachingError(
-            f"No image has a box of {listed(wanted) or 'this label'} to learn from. "
-            "Draw all of them on one image."
-        )
-    return taught
-
-
-def _boxes(record: ImageRecord) -> list[Annotation]:
-    return [
-        annotation
-        for annotation in record.annotations
-        if min(annotation.box.width, annotation.box.height) >= _LEAST_SIDE_PX
-    ]
-
-
-def _lesson(
-    store: Store,
-    scope: Scope,
-    record: ImageRecord,
-    labels: Sequence[str],
-    max_pixels: int,
-) -> Lesson:
-    boxes = [box for box in _boxes(record) if box.label in labels]
-    return Lesson(
-        _scene(store, scope, record.image_id, max_pixels),
-        np.array([box.box for box in boxes], np.float32).reshape(-1, 4),
-        np.array([labels.index(box.label) for box in boxes], np.intp),
-    )
-
-
-def _scene(
-    store: Store, scope: Scope, image_id: str, max_pixels: int
-) -> DescribedImage:
-    loaded = load_image(
-        store.image_bytes(scope, image_id),
-        file_name=image_id,
-        max_pixels=max_pixels,
-        wanted=WANTED,
-    )
-    return DescribedImage.of(loaded.rgb, loaded.size)
-
-
 def _publish_one(store: Store, scope: Scope) -> None:
     row = store.taught_row(scope)
     if row is None:  # deleted meanwhile
         return
-    library = library_of(scope.owner_id)
-    names = [
-        card.name
-        for card in library.of_datasets()
-        if card.dataset_id == scope.dataset_id
-    ]
-    dataset = _dataset_name(store, scope)
-    name = (
-        names[0] if names else library.free_name(fitting_name(f"Taught in {dataset}"))
-    )
-    card = replace(_card(row, name, dataset), dataset_id=scope.dataset_id)
-    put = library.replace_taught if names else library.add_taught
-    put(row.content, card)
+    library, name = library_of(scope.owner_id), name_of_taught(store, scope)
+    card = _card(row, name, _dataset_name(store, scope))
+    put = library.replace_taught if name in library.names() else library.add_taught
+    put(row.content, replace(card, dataset_id=scope.dataset_id))
 
 
 def _dataset_name(store: Store, scope: Scope) -> str:

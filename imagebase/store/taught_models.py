@@ -1,15 +1,23 @@
 """The model that a dataset teaches by examples: what it was taught, and its file."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
 from sqlalchemy import Connection, delete, insert, select
 
+from imagebase.store.mapping import HAS_LABEL
 from imagebase.store.repository import StorePart
 from imagebase.store.scope import Scope
-from imagebase.store.tables import candidates, datasets, images, taught_models
+from imagebase.store.tables import (
+    annotations,
+    candidates,
+    datasets,
+    images,
+    labels,
+    taught_models,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +89,23 @@ class TaughtModels(StorePart):
                     candidates.c.image_key.in_(theirs),
                 )
             )
+
+    def images_with_deleted(self, scope: Scope, names: Collection[str]) -> list[str]:
+        """Return the images on which people deleted a model's boxes of these labels.
+
+        In upload order.
+        """
+        query = (
+            select(images.c.image_id)
+            .join(annotations, annotations.c.image_key == images.c.image_key)
+            .join(labels, HAS_LABEL)
+            .where(annotations.c.dataset_id == scope.dataset_id)
+            .where(annotations.c.is_deleted, labels.c.name.in_(names))
+            .group_by(images.c.image_key, images.c.image_id)
+            .order_by(images.c.image_key)
+        )
+        with self._reading(scope) as connection:
+            return list(connection.scalars(query))
 
     def taught_digests(self, owner_id: str) -> Mapping[str, str]:
         """Return the digests of an owner's taught models by dataset id."""

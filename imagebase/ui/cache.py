@@ -385,7 +385,7 @@ def point_detectors(scope: Scope) -> list[Detector]:
 
 
 def _last_run(scope: Scope) -> JobInfo | None:
-    kinds = ("annotate", "keep")
+    kinds = ("annotate", "keep", "teach")
     jobs = [services.store().latest_job(scope, kind) for kind in kinds]
     return max(filter(None, jobs), key=lambda job: job.created_at, default=None)
 

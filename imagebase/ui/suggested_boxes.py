@@ -94,23 +94,24 @@ def _pool(detector: Detector) -> CandidatePool:
 
 def _source() -> _Suggester | None:
     """Return the model that ran last, or whose boxes were saved since."""
-    run, saved = job_progress.latest("annotate"), job_progress.latest("keep")
-    is_saved = (
-        saved is not None
-        and saved.state is JobState.DONE
-        and (run is None or saved.created_at > run.created_at)
-    )
-    job = saved if is_saved else run
-    if job is None:
-        return None
-    try:
-        # Without a spinner: callbacks call this too.
-        detector = configured_detector(
-            ModelConfig.of(job.parameters), owner_id=state.scope().owner_id
-        )
-    except (ImageBaseError, KeyError):
-        return None
-    return _Suggester(detector, _rule(job, detector, is_saved=is_saved))
+    runs = [job_progress.latest(kind) for kind in ("annotate", "teach")]
+    saved = job_progress.latest("keep")
+    jobs = [job for job in runs if job is not None]
+    if saved is not None and saved.state is JobState.DONE:
+        jobs.append(saved)
+    # A model that is being taught for the first time is not there yet.
+    for job in sorted(jobs, key=lambda job: job.created_at, reverse=True):
+        try:
+            # Without a spinner: callbacks call this too.
+            detector = configured_detector(
+                ModelConfig.of(job.parameters), owner_id=state.scope().owner_id
+            )
+        except (ImageBaseError, KeyError):
+            if job.kind != "teach":
+                return None
+            continue
+        return _Suggester(detector, _rule(job, detector, is_saved=job is saved))
+    return None
 
 
 def _rule(job: JobInfo, detector: Detector, *, is_saved: bool) -> SelectionRule:

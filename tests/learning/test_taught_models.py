@@ -6,19 +6,25 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from imagebase.annotation import ImageRecord, ReviewStatus, Source
+from imagebase.annotation import Annotation, Box, ImageRecord, ReviewStatus, Source
 from imagebase.detection.factory import ModelConfig, configured_detector
 from imagebase.detection.library import all_models, find_model, library_of
 from imagebase.detection.model_card import card_of
+from imagebase.detection.taught.taught_detector import TaughtDetector
 from imagebase.detection.taught.teacher import MOST_EXAMPLES
+from imagebase.editing.records import delete_annotations
 from imagebase.errors import NotFoundError, TeachingError
+from imagebase.geometry import pairwise_iou
 from imagebase.learning import taught_models
+from imagebase.learning.scenes import scene_of
 from imagebase.learning.taught_models import (
-    example_images,
+    Lesson,
     forget_taught,
     keep_copy,
+    lessons_of,
     publish,
     taught_model,
     teach_dataset,
@@ -36,12 +42,12 @@ def test_a_dataset_has_one_model_that_grows(
     store: Store, scope: Scope, scenes: list[ImageRecord]
 ) -> None:
     model = teach(store, scope, ["disc"], image_ids=[scenes[0].image_id])
-    assert model.title == "disc, 1 image"
+    assert model.title == "disc, 2 images"
     assert model.labels == ("disc",)
     store.save(scope, with_boxes(scenes[2], 2, "disc", "square"))
     again = teach(store, scope, ["square"], image_ids=[scenes[2].image_id])
     assert (again.name, again.labels) == (model.name, ("disc", "square"))
-    assert again.title == "disc and square, 2 images"
+    assert again.title == "disc and square, 3 images"
     info = taught_model(store, scope)
     assert info is not None
     assert (info.name, info.title, info.who) == (again.name, again.title, "ann")
@@ -81,25 +87,76 @@ def test_candidates_of_the_version_before_are_deleted(
     assert store.candidates(stranger, key)
 
 
+def ids_of(lessons: list[Lesson]) -> list[str]:
+    return [lesson.image_id for lesson in lessons]
+
+
 def test_without_chosen_images_the_approved_ones_teach(
     store: Store, scope: Scope, scenes: list[ImageRecord]
 ) -> None:
     ids = [record.image_id for record in scenes]
-    drawn = example_images(store, scope, ["disc"])
-    assert [record.image_id for record in drawn] == ids[:2]
-    store.save(scope, replace(scenes[1], status=ReviewStatus.APPROVED))
+    drawn = lessons_of(store, scope, ["disc"])
+    assert ids_of(drawn) == ids[:2]
+    assert all(lesson.is_complete for lesson in drawn)
     store.save(scope, replace(scenes[3], status=ReviewStatus.APPROVED))
-    approved = example_images(store, scope, ["disc"])
-    assert [record.image_id for record in approved] == [ids[1], ids[3]]
-    chosen = example_images(store, scope, ["disc"], chosen=[ids[0]])
-    assert [record.image_id for record in chosen] == ids[:2]
+    store.save(scope, replace(scenes[1], status=ReviewStatus.APPROVED))
+    approved = lessons_of(store, scope, ["disc"])
+    assert ids_of(approved) == [ids[0], ids[1], ids[3]]
+    # The first one has no box that anybody missed, as far as is known.
+    assert [lesson.is_complete for lesson in approved] == [False, True, True]
+    chosen = lessons_of(store, scope, ["disc"], chosen=[ids[0]])
+    assert ids_of(chosen) == ids[:2]
+    assert all(lesson.is_complete for lesson in chosen)
 
 
 def test_boxes_that_nobody_checked_are_no_examples(store: Store, scope: Scope) -> None:
     store.add_labels(scope, ["cat"])
     found = replace(box("cat"), source=Source.MODEL, model_id="m")
     store.save(scope, add_image(store, scope).with_annotations([found]))
-    assert example_images(store, scope, ["cat"]) == []
+    assert lessons_of(store, scope, ["cat"]) == []
+
+
+def test_accepted_and_rejected_boxes_teach_by_themselves(
+    store: Store, scope: Scope, scenes: list[ImageRecord]
+) -> None:
+    found = replace(box("disc"), source=Source.MODEL, model_id="m", confidence=0.5)
+    right = replace(found, annotation_id="right", accepted=True)
+    wrong = replace(found, annotation_id="wrong", box=Box(50, 50, 90, 90))
+    open_box = replace(found, annotation_id="open", box=Box(150, 50, 190, 90))
+    record = store.save(scope, scenes[2].with_annotations([right, wrong, open_box]))
+    store.save(scope, delete_annotations(record, {"wrong"}))
+    lessons = lessons_of(store, scope, ["disc"], chosen=[scenes[0].image_id])
+    lesson = lessons[-1]
+    assert (lesson.image_id, lesson.is_complete) == (record.image_id, False)
+    assert [one.annotation_id for one in lesson.boxes] == ["right"]
+    assert lesson.rejected == (wrong.box,)
+    store.undo(scope)
+    assert lessons_of(store, scope, ["disc"])[-1].rejected == ()
+
+
+def test_a_rejected_box_is_found_less_likely(
+    store: Store, scope: Scope, scenes: list[ImageRecord]
+) -> None:
+    record = scenes[3]
+    model = teach(store, scope, ["disc"], image_ids=[scenes[0].image_id])
+
+    def confidence(at: Box) -> float:
+        detector = configured_detector(ModelConfig((model.name,)))
+        assert isinstance(detector, TaughtDetector)
+        scene = scene_of(store, scope, record.image_id, max_pixels=10**6)
+        found = detector.candidates_of(scene)
+        iou = pairwise_iou(found.xyxy, np.array([at], np.float32))[:, 0]
+        return float(found.confidence[iou > 0.5].max(initial=0))
+
+    discs = [one.box for one in with_boxes(record, 3, "disc").annotations]
+    before = [confidence(at) for at in discs]
+    wrong = Annotation(
+        discs[0], "disc", source=Source.MODEL, model_id="m", annotation_id="wrong"
+    )
+    record = store.save(scope, record.with_annotations([wrong]))
+    store.save(scope, delete_annotations(record, {"wrong"}))
+    teach(store, scope)
+    assert confidence(discs[0]) < before[0] - 0.1
 
 
 def test_of_many_examples_some_are_taken_from_all_over(
@@ -116,10 +173,9 @@ def test_of_many_examples_some_are_taken_from_all_over(
         )
         for number in range(2 * MOST_EXAMPLES)
     ]
-    taken = [record.image_id for record in example_images(store, scope, ["cat"])]
-    ids = [record.image_id for record in records]
+    taken = ids_of(lessons_of(store, scope, ["cat"]))
     assert len(taken) == MOST_EXAMPLES
-    assert {ids[0], ids[-1]} <= set(taken)
+    assert {records[0].image_id, records[-1].image_id} <= set(taken)
 
 
 def test_labels_follow_the_dataset(

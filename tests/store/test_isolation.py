@@ -156,6 +156,9 @@ QUERIES: Final[dict[str, Query]] = {
     "jobs": lambda store, scope, i, j: store.jobs(scope),
     "latest_job": lambda store, scope, i, j: store.latest_job(scope, "annotate"),
     "taught_row": lambda store, scope, i, j: store.taught_row(scope),
+    "images_with_deleted": lambda store, scope, i, j: store.images_with_deleted(
+        scope, ["dog"]
+    ),
     "put_taught_row": lambda store, scope, i, j: store.put_taught_row(scope, TAUGHT),
     "delete_taught_row": lambda store, scope, i, j: store.delete_taught_row(scope),
     "active_jobs": lambda store, scope, i, j: store.active_jobs(scope),
