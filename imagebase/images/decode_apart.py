@@ -57,6 +57,7 @@ _MAX_REASON: Final = 1_000
 FORMATS_TO_TRY: Final = frozenset({"HEIF", "AVIF", "JPEG2000", "TIFF"})
 
 ShouldStop = Callable[[], bool]
+_File = Incoming | PreparedImage | Refused
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,14 +78,15 @@ _OUTCOMES: Final = TypeAdapter(list[_Outcome])
 
 
 def prepare_each(
-    files: Iterable[Incoming | Refused],
+    files: Iterable[_File],
     limits: Limits,
     *,
     should_stop: ShouldStop = lambda: False,
 ) -> Generator[PreparedImage | Refused, None, None]:
     """Yield each file decoded to its end once and measured, or refused, in order.
 
-    The next files are read and decoded while the caller works on those before.
+    Images that are prepared already pass through. The next files are read and decoded
+    while the caller works on those before.
 
     Raises:
         WorkerCancelledError: should_stop said so.
@@ -131,9 +133,9 @@ def _outcome(file: Incoming, limits: Limits) -> _Outcome:
 
 
 def _batches(
-    files: Iterable[Incoming | Refused],
-) -> Iterator[list[Incoming | Refused]]:
-    batch: list[Incoming | Refused] = []
+    files: Iterable[_File],
+) -> Iterator[list[_File]]:
+    batch: list[_File] = []
     byte_count = 0
     for file in files:
         batch.append(file)
@@ -146,7 +148,7 @@ def _batches(
 
 
 def _prepared(
-    batch: Sequence[Incoming | Refused], limits: Limits, should_stop: ShouldStop
+    batch: Sequence[_File], limits: Limits, should_stop: ShouldStop
 ) -> list[PreparedImage | Refused]:
     images = [file for file in batch if isinstance(file, Incoming)]
     try:
@@ -156,7 +158,7 @@ def _prepared(
     except WorkerError:
         # One of them is guilty, and the others are not.
         done = iter([_decoded_alone(file, limits, should_stop) for file in images])
-    return [file if isinstance(file, Refused) else next(done) for file in batch]
+    return [next(done) if isinstance(file, Incoming) else file for file in batch]
 
 
 def _decoded_alone(

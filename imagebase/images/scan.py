@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
@@ -166,10 +166,19 @@ def sample_photographs() -> list[tuple[str, Path]]:
     return [(path.name, path) for path in sorted(SAMPLES_FOLDER.glob("*.jpg"))]
 
 
-def sample_incoming() -> Iterator[Incoming]:
-    """Yield the sample photographs as if a person had dropped them."""
-    for name, path in sample_photographs():
-        yield Incoming(name, path.read_bytes())
+def prepared_samples(limits: Limits) -> Iterator[PreparedImage | Refused]:
+    """Yield the sample photographs, each decoded once in this process."""
+    for _, path in sample_photographs():
+        yield _prepared_sample(path, limits)
+
+
+@lru_cache(maxsize=64)
+def _prepared_sample(path: Path, limits: Limits) -> PreparedImage | Refused:
+    # ImageBase's own files need no worker process.
+    try:
+        return prepare(Incoming(path.name, path.read_bytes()), limits)
+    except ImageBaseError as error:
+        return Refused(path.name, str(error))
 
 
 def _is_hidden(name: str) -> bool:

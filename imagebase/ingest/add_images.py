@@ -19,7 +19,7 @@ _log: Final = logging.getLogger(__name__)
 # Other tabs fill the dataset too; to count it for each image would take too long.
 _COUNT_EVERY: Final = 20
 
-_File = TypeVar("_File", Incoming, PreparedImage)
+_File = TypeVar("_File", bound=Incoming | PreparedImage | Refused)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class AdmissionReport:
 def admit(
     store: Store,
     scope: Scope,
-    incoming: Iterable[Incoming | Refused],
+    incoming: Iterable[Incoming | PreparedImage | Refused],
     *,
     limits: Limits,
     on_item: Callable[[str], None] = lambda name: None,
@@ -51,7 +51,7 @@ def admit(
     Args:
         store: where the dataset is.
         scope: the dataset and who adds to it.
-        incoming: files as `scan.unpack_uploads` gives them.
+        incoming: files as `scan.unpack_uploads` gives them, or prepared images.
         limits: how large an image and a dataset may be.
         on_item: called with each file's name once it is dealt with.
         should_stop: asked ten times a second, also while an image is decoded.
@@ -104,7 +104,7 @@ class _Room:
         self._store, self._scope, self._limits = store, scope, limits
         self._checks = self._images = self._held_bytes = 0
 
-    def checked(self, file: _File | Refused) -> _File | Refused:
+    def checked(self, file: _File) -> _File | Refused:
         """Return a file that has room, or why it has none."""
         if isinstance(file, Refused):
             return file

@@ -15,7 +15,7 @@ import streamlit as st
 from imagebase.annotation import ImageRecord, utc_now
 from imagebase.editing.conflicts import Conflict
 from imagebase.errors import ImageBaseError, LimitError, NotFoundError
-from imagebase.images.scan import sample_incoming
+from imagebase.images.scan import prepared_samples
 from imagebase.ingest.add_images import AdmissionReport, admit
 from imagebase.jobs.evaluation import delete_evaluations
 from imagebase.jobs.temporary_files import delete_exports
@@ -156,7 +156,8 @@ def create_dataset(name: str) -> None:
 
 def add_samples(target: Scope) -> AdmissionReport:
     """Add the sample photographs to a dataset."""
-    return admit(services.store(), target, sample_incoming(), limits=services.limits())
+    limits = services.limits()
+    return admit(services.store(), target, prepared_samples(limits), limits=limits)
 
 
 def upload_report() -> AdmissionReport | None:

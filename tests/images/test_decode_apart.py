@@ -56,6 +56,17 @@ def test_images_come_back_as_they_would_in_this_process() -> None:
     assert "c.jpg is not an image ImageBase can read" in third.reason
 
 
+def test_prepared_images_pass_through_without_a_worker(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(WorkerProcess, "call", None)
+    ready = prepare(Incoming("a.jpg", PHOTOGRAPH), Limits())
+    assert list(prepare_each([ready, Refused("b", "no")], Limits())) == [
+        ready,
+        Refused("b", "no"),
+    ]
+
+
 def test_batches_keep_the_order() -> None:
     files = names(*(f"{number}.jpg" for number in range(50)))
     assert [one.file_name for one in prepare_each(files, Limits())] == [

@@ -10,11 +10,13 @@ import fsspec
 import pytest
 
 from imagebase.errors import ArchiveError, ImageBaseError, ImageReadError, LimitError
+from imagebase.images import scan
 from imagebase.images.scan import (
     Incoming,
+    PreparedImage,
     Refused,
     prepare,
-    sample_incoming,
+    prepared_samples,
     sample_photographs,
     scan_source,
     unpack_uploads,
@@ -261,6 +263,22 @@ def test_file_that_is_gone_is_named_when_read(folder: Path) -> None:
 def test_sixteen_samples_are_good_images_with_credits() -> None:
     credits = (SAMPLES_FOLDER / "CREDITS.md").read_text(encoding="utf-8")
     assert len(sample_photographs()) == 16
-    for incoming in sample_incoming():
-        assert incoming.file_name in credits
-        assert prepare(incoming, LIMITS).quality.warnings == ()
+    for sample in prepared_samples(LIMITS):
+        assert isinstance(sample, PreparedImage)
+        assert sample.file_name in credits
+        assert sample.quality.warnings == ()
+
+
+def test_samples_are_decoded_once_in_a_process(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    first = list(prepared_samples(LIMITS))
+    monkeypatch.setattr(scan, "prepare", None)
+    assert list(prepared_samples(LIMITS)) == first
+
+
+def test_samples_above_the_limits_are_refused() -> None:
+    tiny = Limits(max_image_pixels=1_000)
+    samples = list(prepared_samples(tiny))
+    assert len(samples) == 16
+    assert all(isinstance(sample, Refused) for sample in samples)
