@@ -11,6 +11,7 @@ from imagebase.annotation import new_id
 from imagebase.errors import ImageBaseError, StoreError
 from imagebase.formats.text_files import csv_cell
 from imagebase.jobs.temporary_files import dropped, forget_dropped, make_room
+from imagebase.settings import Mode
 from imagebase.store import JobInfo, JobState
 from imagebase.ui import job_progress, services, state, widgets
 from imagebase.ui.web import downloads, uploads
@@ -152,6 +153,7 @@ def _drop_zone() -> None:
         max_upload_size=max(most // 1_000_000, 1),
         key=f"restore.file.{generation}",
     )
+    st.caption(_larger_in_words(max(most // 1_000_000, 1)))
     if file is not None:
         st.session_state[_GENERATION] = generation + 1
         try:
@@ -159,6 +161,16 @@ def _drop_zone() -> None:
         finally:
             uploads.free([file])
         st.rerun()
+
+
+def _larger_in_words(most: int) -> str:
+    """Return what to do with a backup that is too large to upload: it needs memory."""
+    if services.mode() is Mode.DEMO:
+        return f"Restore a backup of more than {most:,} MB in ImageBase of your own."
+    return (
+        f"More than {most:,} MB? Run `imagebase restore FILE.zip` on the server: it "
+        "takes a backup of any size."
+    )
 
 
 def _start_restore(file_name: str, file: BinaryIO) -> None:
