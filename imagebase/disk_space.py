@@ -57,9 +57,14 @@ def used_bytes(folder: Path) -> int:
     with _lock:
         moment, used = _measured.get(folder, (-_MEASURED_SECONDS, 0))
         if time.monotonic() - moment >= _MEASURED_SECONDS:
-            used = sum(_sizes(folder))
+            used = folder_bytes(folder)
             _measured[folder] = (time.monotonic(), used)
         return used
+
+
+def folder_bytes(folder: Path) -> int:
+    """Return the bytes of all files in a folder, measured now."""
+    return sum(_sizes(folder))
 
 
 def _sizes(folder: Path) -> Iterator[int]:

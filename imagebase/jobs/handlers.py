@@ -7,6 +7,7 @@ from imagebase.jobs.annotation import annotate, keep
 from imagebase.jobs.backups import back_up, restore_backup
 from imagebase.jobs.evaluation import evaluate
 from imagebase.jobs.exports import export, training_bundle
+from imagebase.jobs.installation import install_training
 from imagebase.jobs.label_import import import_labels
 from imagebase.jobs.runner import Handler
 from imagebase.jobs.scoring import doubt
@@ -23,6 +24,7 @@ HANDLERS: Final[Mapping[str, Handler]] = {
     "bundle": training_bundle,
     "evaluate": evaluate,
     "import": import_labels,
+    "install": install_training,
     "backup": back_up,
     "restore": restore_backup,
 }

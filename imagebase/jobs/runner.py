@@ -28,8 +28,8 @@ from imagebase.wording import plural
 WORKERS: Final = 3
 # Long jobs leave one thread to short ones.
 LONG_RUNNING: Final = frozenset({"annotate", "doubt", "evaluate", "teach", "train"})
-# Takes every core: jobs of two datasets wait for each other.
-ONE_AT_A_TIME: Final = frozenset({"train"})
+# Take every core, or change the environment: jobs of two datasets wait in line.
+ONE_AT_A_TIME: Final = frozenset({"train", "install"})
 HEARTBEAT_SECONDS: Final = LEASE.total_seconds() / 3
 # A progress bar needs no more, and each report is a write that waits for the disk.
 REPORT_SECONDS: Final = 0.5

@@ -11,17 +11,7 @@ from imagebase.annotation import ReviewStatus
 from imagebase.errors import TrainingError
 from imagebase.store.statistics import BoxTable, ImageTable
 from imagebase.training.data import VAL, TrainingSet
-
-# On Linux pip alone installs the CUDA build of several GB.
-_GET_UV: Final = "python -m pip install uv"
-_CPU: Final = "python -m uv pip install torch --torch-backend=cpu"
-_GPU: Final = "python -m uv pip install torch --torch-backend=auto"
-FOR_CPU: Final = f"{_GET_UV}\n{_CPU}"
-FOR_GPU: Final = f"{_GET_UV}\n{_GPU}"
-HOW_TO_GET_IT: Final = (
-    f"Training needs PyTorch, which is not installed; run `{_GET_UV}` and then "
-    f"`{_CPU}` for the CPU, or `{_GPU}` for an NVIDIA GPU."
-)
+from imagebase.training.install import commands
 
 
 def has_torch() -> bool:
@@ -32,7 +22,13 @@ def has_torch() -> bool:
 def require_torch() -> None:
     """Raise TrainingError with installation commands if PyTorch is missing."""
     if not has_torch():
-        raise TrainingError(HOW_TO_GET_IT)
+        # On Linux pip alone installs the CUDA build of several GB.
+        get_uv, for_cpu = commands("cpu").splitlines()
+        raise TrainingError(
+            f"Training needs PyTorch, which is not installed; run `{get_uv}` and then "
+            f"`{for_cpu}` for the CPU, or the latter with `--torch-backend=auto` for "
+            "an NVIDIA GPU."
+        )
 
 
 Floats = NDArray[np.float64]

@@ -174,6 +174,19 @@ def has_login() -> bool:
         return False
 
 
+def is_own_server() -> bool:
+    """Say whether this server is the visitor's own: no other machine reaches it.
+
+    Behind a proxy, which a login or further host names tell of, it is not.
+    """
+    return (
+        services.mode() is Mode.TEAM
+        and is_loopback(st.get_option("server.address"))
+        and not settings().allowed_hosts
+        and not has_login()
+    )
+
+
 def name_input() -> None:
     """Draw the field for the display name, which this browser keeps."""
     st.text_input(

@@ -22,6 +22,7 @@ _NAMES: Final = {
     "train": "Train",
     "bundle": "Training bundle",
     "import": "Import labels",
+    "install": "Install training",
     "backup": "Back up",
     "restore": "Restore",
 }
@@ -29,10 +30,12 @@ _KEPT: Final = "Completed work is kept."
 _KEPT_OF_CANCELLED: Final = {
     "export": "No zip was created.",
     "backup": "No backup was created.",
+    "install": "Nothing was installed.",
     "restore": "Nothing is kept, unless someone has edited the restored part.",
 }
 _KEPT_OF_INTERRUPTED: Final = {
     "export": "Resuming starts over.",
+    "install": "Resuming starts over.",
     "backup": "Resuming starts over.",
     "restore": "Resuming starts over and deletes the restored part, unless someone "
     "has edited it.",
@@ -197,9 +200,13 @@ def _in_short(job: JobInfo) -> str:
     return (job.message if has_own_estimate else "") or _time_left(job)
 
 
+# Kinds whose message says more than a count of images.
+_IN_OWN_WORDS: Final = frozenset({"install"})
+
+
 def progress_text(job: JobInfo) -> str:
     """Return progress, speed and time left of a job as text."""
-    if job.state is JobState.QUEUED or not job.total:
+    if job.state is JobState.QUEUED or not job.total or job.kind in _IN_OWN_WORDS:
         return job.message or "Starting …"
     parts = [f"{job.done:,} of {job.total:,}"]
     if job.rate is not None:

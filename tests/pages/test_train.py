@@ -10,16 +10,19 @@ import pytest
 from sqlalchemy import update
 
 from imagebase.annotation import Annotation, Box, ReviewStatus, Size, utc_now
+from imagebase.errors import TrainingError
 from imagebase.images.decode import encode_png
+from imagebase.jobs import installation
 from imagebase.jobs.training import KEPT_SECONDS, work_folder
 from imagebase.store import JobInfo, JobState
 from imagebase.store.jobs import ClaimedJob
 from imagebase.store.tables import jobs
 from imagebase.training import run_folder
+from imagebase.training.install import commands
 from imagebase.training.run_folder import Progress, write_json, write_line
 from imagebase.training.run_settings import TrainingSettings
 from imagebase.training.session import Plan
-from imagebase.ui import services
+from imagebase.ui import identity, services
 from tests.app_fixtures import (
     Configure,
     NewTab,
@@ -269,12 +272,66 @@ def test_without_pytorch_the_page_says_how_to_get_it(
     monkeypatch.setitem(sys.modules, "torch", None)
     shapes.open("train")
     assert "needs PyTorch" in shapes.words()
+    assert not shapes.app.button(key="train.install").disabled
     said = [block.value for block in shapes.app.code]
-    get, install = "python -m pip install uv", "python -m uv pip install torch"
-    assert said == [
-        f"{get}\n{install} --torch-backend={services}" for services in ("cpu", "auto")
-    ]
+    assert said == [commands("cpu"), commands("auto")]
     assert "train.start" not in [button.key for button in shapes.app.button]
+
+
+def test_a_click_installs_training(
+    shapes: Tab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    shapes.open("train")
+
+    def install(**_: object) -> str:
+        monkeypatch.delitem(sys.modules, "torch")
+        return "2.13.0"
+
+    monkeypatch.setattr(installation, "install", install)
+    shapes.press("train.install")
+    assert shapes.wait("install").result == {"version": "2.13.0"}
+    assert "train.install" not in [button.key for button in shapes.app.button]
+    assert not shapes.app.button(key="train.start").disabled
+
+
+def test_why_training_was_not_installed_is_said(
+    shapes: Tab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+
+    def install(**_: object) -> str:
+        raise TrainingError("PyTorch was not installed: the disk is full.")
+
+    monkeypatch.setattr(installation, "install", install)
+    shapes.open("train")
+    shapes.press("train.install")
+    shapes.wait("install")
+    assert "the disk is full" in shapes.words()
+    assert not shapes.app.button(key="train.install").disabled
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [
+        {"address": "0.0.0.0", "MODE": "team"},
+        {"MODE": "team", "ALLOWED_HOSTS": "label.example.org"},
+    ],
+    ids=["reachable", "behind a proxy"],
+)
+def test_server_of_others_shows_the_command_for_its_interpreter(
+    configure: Configure,
+    shapes: Tab,
+    monkeypatch: pytest.MonkeyPatch,
+    environ: dict[str, str],
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    monkeypatch.setenv("IMAGEBASE_ALLOWED_HOSTS", "")
+    configure(**environ)
+    monkeypatch.setattr(identity, "_name", lambda: "ann")
+    shapes.open("train")
+    assert f"{sys.executable} -m uv pip install" in shapes.app.code[0].value
+    assert "train.install" not in [button.key for button in shapes.app.button]
 
 
 def test_demo_without_pytorch_offers_no_training_and_no_command(

@@ -325,5 +325,5 @@ def test_without_pytorch_the_command_says_how_to_get_it(tmp_path: Path) -> None:
     ]
     finished = subprocess.run(command, check=False, capture_output=True, text=True)
     assert finished.returncode == 1
-    assert "python -m uv pip install torch --torch-backend=cpu" in finished.stderr
+    assert "-m uv pip install torch --torch-backend=cpu" in finished.stderr
     assert "Traceback" not in finished.stderr

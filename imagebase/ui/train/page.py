@@ -9,13 +9,15 @@ import streamlit as st
 
 from imagebase.annotation import utc_now
 from imagebase.jobs.exports import BUNDLE_KIND, bundle_request
+from imagebase.jobs.installation import KIND as INSTALL_KIND
 from imagebase.jobs.training import KEPT_SECONDS, KIND, work_folder
 from imagebase.settings import PROJECT_ROOT, Mode
 from imagebase.store import JobInfo, JobState, Scope
-from imagebase.training.checks import FOR_CPU, FOR_GPU, has_torch
+from imagebase.training.checks import has_torch
+from imagebase.training.install import DOWNLOAD_MB, commands
 from imagebase.training.run_folder import CLOSING, Log, Progress, read_log, time_left
 from imagebase.training.session import ask_to_finish, read_plan
-from imagebase.ui import job_progress, services, state, widgets
+from imagebase.ui import identity, job_progress, services, state, widgets
 from imagebase.ui.train import run_result, setup
 from imagebase.ui.web import downloads
 
@@ -282,15 +284,42 @@ def _how_to_install() -> None:
     if services.mode() is Mode.DEMO:
         st.info(
             "This demo does not train models. **Train elsewhere** has what you need to "
-            "train on your own computer or in a notebook."
+            "train on your own computer or in a notebook. Finding more like a few "
+            "examples needs no training: it works here."
         )
-        return
+    elif identity.is_own_server():
+        _offer_to_install()
+    else:
+        st.info(
+            "Training needs PyTorch, which is not installed on this server. Ask its "
+            "operator to run this on the server:"
+        )
+        _show_commands()
+
+
+def _offer_to_install() -> None:
     st.info(
-        "Training needs PyTorch, which is not installed on this server. Install it and "
-        "restart the app:"
+        "Training needs PyTorch, which is not installed yet. All else works without it."
     )
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.button(
+            f"Install training (about {DOWNLOAD_MB} MB)",
+            key="train.install",
+            type="primary",
+            icon=":material/download:",
+            disabled=job_progress.is_active(job_progress.latest(INSTALL_KIND)),
+            on_click=job_progress.start,
+            args=(INSTALL_KIND, {}),
+        )
+        st.caption("Takes a few minutes. No restart is needed.", width="content")
+    job_progress.show(INSTALL_KIND)
+    with st.expander("Install it yourself, or for an NVIDIA GPU"):
+        _show_commands()
+
+
+def _show_commands() -> None:
     left, right = st.columns(2)
     left.caption("For the CPU")
-    left.code(FOR_CPU, language="bash")
+    left.code(commands("cpu"), language="bash")
     right.caption("For an NVIDIA GPU")
-    right.code(FOR_GPU, language="bash")
+    right.code(commands("auto"), language="bash")
