@@ -276,7 +276,7 @@ def guesses(chosen: Sequence[Photo]) -> FloatArray:
             if (drawn[2:] - drawn[:2]).min() < _LEAST_PX:
                 continue
             box_drawn = Box(*map(float, drawn))
-            views = label_views(loaded.rgb, box_drawn, detectors)
+            views = label_views(loaded, box_drawn, detectors)
             found = [guess.label for guess in guessed([*known, *views], box_drawn)]
             hits.append((found[:1] == [label], label in found))
     return np.asarray(hits, dtype=np.float64)

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -215,7 +216,7 @@ def search(
     """
     tell = on_progress or (lambda done, total: None)
     likes = _candidates(store, scope, asked, anywhere=anywhere)
-    looks = _all_looks(store, scope, likes, max_pixels, tell)
+    looks = looks_of(store, scope, likes, max_pixels=max_pixels, on_progress=tell)
     seen = [row for row in likes if row.key in looks]
     if not seen:
         return Search((), len(likes), is_complete=True)
@@ -232,6 +233,57 @@ def search(
         unread=len(likes) - len(seen),
         is_complete=len(likes) < MOST_LOOKED_AT,
     )
+
+
+def looks_of(
+    store: Store,
+    scope: Scope,
+    rows: Sequence[AnnotationRow],
+    *,
+    max_pixels: int,
+    most_images: int | None = None,
+    on_progress: Progress | None = None,
+) -> dict[BoxKey, FloatArray]:
+    """Return the looks of boxes, kept ones or computed and kept now.
+
+    Boxes on images that cannot be read have none.
+
+    Args:
+        store, scope: the dataset. rows: the boxes.
+        max_pixels: of an image that may be decoded.
+        most_images: how many to decode at most, those of the first boxes; None is all.
+        on_progress: called with the number of boxes that have a look, and of all.
+    """
+    tell = on_progress or (lambda done, total: None)
+    packed = store.looks(scope, [row.key for row in rows])
+    stored = {
+        key: look
+        for key, descriptor in packed.items()
+        if (look := unpack(descriptor)) is not None
+    }
+    missing = islice(_by_image(r for r in rows if r.key not in stored), most_images)
+    done = len(stored)
+    tell(done, len(rows))
+
+    def look_on(on_image: Sequence[AnnotationRow]) -> dict[BoxKey, FloatArray]:
+        return _looks_on(store, scope, on_image, max_pixels)
+
+    with ThreadPoolExecutor(_THREADS, thread_name_prefix="look-alikes") as pool:
+        for step in chunks(missing, size=_IMAGES_IN_A_STEP):
+            fresh = {
+                key: look
+                for looks in pool.map(look_on, step)
+                for key, look in looks.items()
+            }
+            boxes = {row.key: row.annotation.box for on in step for row in on}
+            store.keep_looks(
+                scope,
+                {key: KeptLook(boxes[key], pack(look)) for key, look in fresh.items()},
+            )
+            stored |= fresh
+            done += len(boxes)
+            tell(done, len(rows))
+    return stored
 
 
 def _pattern(
@@ -282,45 +334,6 @@ def _around(
     image_id = example.key.image_id
     loaded = _loaded(store, scope, image_id, example.size, [example.box], max_pixels)
     return look_around(loaded, example.box)
-
-
-def _all_looks(
-    store: Store,
-    scope: Scope,
-    likes: Sequence[AnnotationRow],
-    max_pixels: int,
-    tell: Progress,
-) -> dict[BoxKey, FloatArray]:
-    """Return the look of each box that can be read, kept or found out now."""
-    packed = store.looks(scope, [like.key for like in likes])
-    stored = {
-        key: look
-        for key, descriptor in packed.items()
-        if (look := unpack(descriptor)) is not None
-    }
-    missing = [row for row in likes if row.key not in stored]
-    done = len(stored)
-    tell(done, len(likes))
-
-    def look_on(on_image: Sequence[AnnotationRow]) -> dict[BoxKey, FloatArray]:
-        return _looks_on(store, scope, on_image, max_pixels)
-
-    with ThreadPoolExecutor(_THREADS, thread_name_prefix="look-alikes") as pool:
-        for step in chunks(_by_image(missing), size=_IMAGES_IN_A_STEP):
-            fresh = {
-                key: look
-                for looks in pool.map(look_on, step)
-                for key, look in looks.items()
-            }
-            boxes = {row.key: row.annotation.box for on in step for row in on}
-            store.keep_looks(
-                scope,
-                {key: KeptLook(boxes[key], pack(look)) for key, look in fresh.items()},
-            )
-            stored |= fresh
-            done += len(boxes)
-            tell(done, len(likes))
-    return stored
 
 
 def _by_image(likes: Iterable[AnnotationRow]) -> Iterator[list[AnnotationRow]]:

@@ -5,11 +5,22 @@ import pytest
 from numpy.typing import NDArray
 
 import imagebase
-from imagebase.annotation import Box
-from imagebase.assist.label_guess import guessed
+from imagebase.annotation import Box, Size
+from imagebase.assist.label_guess import (
+    BoxExamples,
+    LabelGuess,
+    Surroundings,
+    extent_of,
+    guessed,
+    label_views,
+    ranked_labels,
+)
 from imagebase.assist.pointing import PointCandidates
+from imagebase.detection.factory import shared_detector
+from imagebase.detection.library import find_model
 from imagebase.errors import EditError
-from imagebase.images.decode import load_image
+from imagebase.geometry import pairwise_iou
+from imagebase.images.decode import LoadedImage, load_image
 from imagebase.settings import SAMPLES_FOLDER
 
 BOX = Box(0, 0, 100, 100)
@@ -74,3 +85,62 @@ def test_no_more_than_k_labels() -> None:
 def test_a_box_outside_the_image_is_refused(xyxy: tuple[float, ...]) -> None:
     with pytest.raises(EditError, match="outside the image"):
         imagebase.suggest_labels(photo("bear.jpg"), xyxy)
+
+
+def sure(label: str, support: float) -> LabelGuess:
+    return LabelGuess(label, support**4)
+
+
+def test_only_a_label_of_the_dataset_is_set() -> None:
+    guesses = [sure("dog", 0.9), sure("cat", 0.3)]
+    first, likely = ranked_labels(guesses, Surroundings(labels=["cat", "kite"]))
+    assert first == "cat"
+    assert likely == ("dog", "cat")  # a label that the dataset lacks is offered
+    assert ranked_labels(guesses, Surroundings()).first == "dog"
+
+
+def test_an_unlikely_label_is_not_set_and_not_offered() -> None:
+    guesses = [sure("dog", 0.4), sure("cat", 0.1)]
+    assert ranked_labels(guesses, Surroundings(labels=["cat"])) == (None, ("cat",))
+    assert ranked_labels([], Surroundings(labels=["cat"])) == (None, ())
+
+
+def test_the_label_before_and_those_on_the_image_are_likelier() -> None:
+    guesses = [sure("chair", 0.40), sure("couch", 0.35)]
+    labels = ["chair", "couch"]
+    around = Surroundings(labels=labels, previous="couch")
+    assert ranked_labels(guesses, around).first == "couch"
+    around = Surroundings(labels=labels, here=["couch"])
+    assert ranked_labels(guesses, around).first == "couch"
+    assert ranked_labels([sure("chair", 0.6)], around).first == "chair"
+
+
+def test_a_label_that_no_model_knows_is_recognised() -> None:
+    guesses = [sure("donut", 0.3)]
+    likeness = {"red cell": 0.8, "white cell": 0.5}
+    around = Surroundings(["red cell", "white cell", "donut"], ["donut"], likeness)
+    assert ranked_labels(guesses, around).likely == ("red cell", "donut", "white cell")
+
+
+def test_likeness_is_that_of_the_best_box_of_like_size() -> None:
+    looks = np.array([[1, 0], [0.8, 0.6], [0, 1]], np.float32)
+    sizes = [Box(0, 0, 10, 10), Box(0, 0, 10, 10), Box(0, 0, 100, 100)]
+    extents = np.stack([extent_of(box, Size(200, 100)) for box in sizes])
+    examples = BoxExamples(np.array(["a", "a", "b"]), looks, extents)
+    alike = examples.likeness(looks[1], extents[1])
+    assert alike["a"] == pytest.approx(1)
+    assert alike["b"] == pytest.approx(0.6 - 0.1 * 2 * np.log(10), abs=1e-5)
+    assert BoxExamples.none().likeness(looks[0], extents[0]) == {}
+
+
+def test_views_of_a_reduced_image_are_in_pixels_of_the_full_one() -> None:
+    data = (SAMPLES_FOLDER / "bear.jpg").read_bytes()
+    full = load_image(data, file_name="bear.jpg", max_pixels=10**9)
+    half = LoadedImage(np.ascontiguousarray(full.rgb[::2, ::2]), full.size)
+    box = Box(10, 20, 580, 630)
+    detectors = [shared_detector(find_model("yolox-nano"))]
+    for image in (full, half):
+        (seen,) = label_views(image, box, detectors, labels=[["x"] * 80])
+        best = seen.xyxy[seen.confidence.argmax()]
+        assert pairwise_iou(np.array([box], np.float32), best[None])[0, 0] > 0.7
+        assert set(seen.label) == {"x"}
