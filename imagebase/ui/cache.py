@@ -13,6 +13,7 @@ import streamlit as st
 from imagebase.annotation import Annotation, Box, ImageRecord, LabelSet, Size
 from imagebase.annotation.areas import Shape
 from imagebase.annotation.coverage import is_inside
+from imagebase.assist.label_guess import label_views
 from imagebase.assist.pointing import (
     ASSIST_MODELS,
     NARROWEST_VIEW,
@@ -320,16 +321,39 @@ def closer_candidates(
     """
     scope = Scope(owner_id, dataset_id, "")
     detector = configured_detector(ModelConfig((ASSIST_MODELS[-1],)), owner_id=owner_id)
-    image = _picture_for_views(owner_id, dataset_id, image_id, detector.wanted)
+    image = picture_for_views(owner_id, dataset_id, image_id)
     found = closer_views(image, point, detector, labels=_names(detector, scope))
     return _wanted(found, scope, image_id)
+
+
+def views_of_box(
+    owner_id: str, dataset_id: str, image_id: str, box: Box
+) -> list[PointCandidates]:
+    """Return what each assist model sees in a box and its surroundings.
+
+    box: in pixels of the upright image. The rest is as in `point_candidates`.
+    """
+    scope = Scope(owner_id, dataset_id, "")
+    image = picture_for_views(owner_id, dataset_id, image_id)
+    detectors = [
+        configured_detector(ModelConfig((name,)), owner_id=owner_id)
+        for name in ASSIST_MODELS
+    ]
+    names = [_names(detector, scope) for detector in detectors]
+    views = label_views(image, box, detectors, labels=names)
+    return [_wanted(view, scope, image_id) for view in views]
+
+
+def picture_for_views(owner_id: str, dataset_id: str, image_id: str) -> LoadedImage:
+    """Return an image with as many pixels as the closest view of it needs."""
+    net = configured_detector(ModelConfig((ASSIST_MODELS[-1],))).wanted
+    return _picture_for_views(owner_id, dataset_id, image_id, net)
 
 
 @st.cache_resource(max_entries=3, show_spinner=False)
 def _picture_for_views(
     owner_id: str, dataset_id: str, image_id: str, net: Size
 ) -> LoadedImage:
-    """Return an image with as many pixels as its closest view needs."""
     scope, store = Scope(owner_id, dataset_id, ""), services.store()
     size = store.record(scope, image_id).size
     share = min(max(net) * NARROWEST_VIEW / max(size), 1)
@@ -361,6 +385,16 @@ def assist_labels() -> tuple[str, ...]:
     """Return the labels of the assist models, each once."""
     every = (find_model(name).labels for name in ASSIST_MODELS)
     return tuple(dict.fromkeys(chain.from_iterable(every)))
+
+
+def assist_labels_here(scope: Scope) -> frozenset[str]:
+    """Return the labels of the assist models as a dataset names them."""
+    detectors = [
+        configured_detector(ModelConfig((name,)), owner_id=scope.owner_id)
+        for name in ASSIST_MODELS
+    ]
+    every = (_names(detector, scope) for detector in detectors)
+    return frozenset(chain.from_iterable(every))
 
 
 def point_detectors(scope: Scope) -> list[Detector]:

@@ -37,6 +37,7 @@ PROBLEM_SECONDS: Final = 12.0
 _SEEN_REVISIONS: Final = "imagebase.edit.revisions"
 _SHOWN: Final = "imagebase.edit.shown"
 _KEPT_SHOWN: Final = 32
+_CHANGE: Final = "imagebase.edit.change"
 _SAVED_AT: Final = "imagebase.edit.saved_at"
 _CONFLICTS: Final = "imagebase.edit.conflicts"
 # Key of the open tool of the Upload page, and one of the tools.
@@ -204,6 +205,19 @@ def is_news(record: ImageRecord) -> bool:
     """Say whether someone saved this image since this session showed it."""
     seen: dict[str, int] = st.session_state.setdefault(_SEEN_REVISIONS, {})
     return record.revision > seen.get(record.image_id, record.revision)
+
+
+def note_change(record: ImageRecord, change_id: str) -> None:
+    """Remember the change that made this revision of an image."""
+    st.session_state[_CHANGE] = (record.image_id, record.revision, change_id)
+
+
+def change_of(record: ImageRecord) -> str | None:
+    """Return the change that made a revision if it was this session's last, or None."""
+    match st.session_state.get(_CHANGE):
+        case (record.image_id, record.revision, str(change_id)):
+            return change_id
+    return None
 
 
 def note_saved() -> None:

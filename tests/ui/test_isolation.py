@@ -42,6 +42,10 @@ QUERIES: Final[dict[str, Callable[[str], Any]]] = {
     "detail_picture": lambda image_id: cache.detail_picture(
         *_mine(), image_id, Box(0, 0, 9, 9)
     ),
+    "views_of_box": lambda image_id: cache.views_of_box(
+        *_mine(), image_id, Box(0, 0, 9, 9)
+    ),
+    "picture_for_views": lambda image_id: cache.picture_for_views(*_mine(), image_id),
     "point_candidates": lambda image_id: cache.point_candidates(*_mine(), image_id),
     "health_tables": lambda image_id: cache.health_tables(*_mine(), "1"),
 }

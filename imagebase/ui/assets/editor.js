@@ -1,6 +1,6 @@
 // The box editor: draws, selects, moves and labels boxes on an image, and sends each change
-// to the server at once. `boxes.js`, `outbox.js`, `picker.js` and `pointing.js` come before
-// this text in the same module.
+// to the server at once. `boxes.js`, `outbox.js`, `picker.js`, `pointing.js` and `guesses.js`
+// come before this text in the same module.
 //
 // The server fills it with boxes under a tag. The editor sends back all boxes of a tag, and
 // the keys that were pressed, each with the image it was meant for.
@@ -101,6 +101,7 @@ class Editor {
     this.cross = find(".remove");
     this.tools = find(".tools");
     this.picker = new Picker(this, find(".picker"));
+    this.guesses = new Guesses(this, find(".guesses"));
     this.memory = memoryOf(key);
     this.outbox = this.memory.outbox;
     this.waiting = null; // for the answer to a key that leaves the image
@@ -186,6 +187,7 @@ class Editor {
 
   arrive() {
     this.picker.close();
+    this.guesses.end();
     this.waiting = null;
     this.lastClick = null;
     this.fresh = null;
@@ -220,6 +222,7 @@ class Editor {
     if (parcel.kind === "picture") this.showPicture(parcel);
     if (parcel.kind === "detail") this.showDetail(parcel);
     this.pointing.receive(parcel);
+    if (parcel.kind === "guess") this.guesses.hear(parcel);
     if (parcel.kind === "answer") {
       this.outbox.hear(parcel);
       if (this.wish?.count <= parcel.done) this.forgetWish();
@@ -333,21 +336,22 @@ class Editor {
     this.send();
   }
 
-  note() {
+  note(amends = 0) {
     clearTimeout(this.nudgeTimer);
     this.nudgeTimer = null;
     const boxes = this.boxes.map((one) => ({ ...one, box: [...one.box] }));
     this.memory.shown = { tag: this.tag, boxes };
-    this.outbox.draw(this.image, this.tag, boxes);
+    this.outbox.draw(this.image, this.tag, boxes, amends);
   }
 
   send() {
+    this.guesses.sent();
     this.outbox.send();
   }
 
   // A trigger is sent a moment later, too late for a page that is closing.
   part() {
-    if (!this.nudgeTimer) return;
+    if (!this.nudgeTimer && !this.guesses.isHeld) return;
     this.note();
     this.setStateValue("parting", this.outbox.message());
   }
@@ -359,6 +363,7 @@ class Editor {
 
   flush() {
     if (this.nudgeTimer) this.changed();
+    this.guesses.release();
   }
 
   // Request an action of the page on this image; once, even if the key repeats.
@@ -385,7 +390,10 @@ class Editor {
   }
 
   select(id) {
-    if (id !== this.selected) this.fresh = this.gap = null;
+    if (id !== this.selected) {
+      this.fresh = this.gap = null;
+      this.guesses.end();
+    }
     this.selected = id ?? null;
     if (id) this.isTabFree = false;
     this.drawSoon();
@@ -393,6 +401,7 @@ class Editor {
 
   change(one, changes) {
     Object.assign(one, changes, { untouched: false, confidence: null });
+    this.guesses.touched(one);
     this.drawBox(one);
     this.drawHandles();
   }
@@ -416,6 +425,7 @@ class Editor {
   // next one.
   label(name) {
     const one = this.chosen;
+    if (one) this.guesses.touched(one);
     const isOther = one && one.label !== name;
     if (isOther) {
       this.change(one, { label: name });
@@ -764,7 +774,7 @@ class Editor {
   onMove(event) {
     const point = this.at(event);
     if (this.pointers.has(event.pointerId)) this.pointers.set(event.pointerId, point);
-    this.pointer = event.target.closest?.(PANELS) ? null : point;
+    this.pointer = event.target.closest?.(`${PANELS}, .guesses`) ? null : point;
     const { gesture } = this;
     if (gesture?.plan === "pinch") return this.pinch();
     if (gesture) {
@@ -790,6 +800,7 @@ class Editor {
       });
     } else if (gesture.mode === "draw") {
       const corners = [...this.onImage(start), ...this.onImage(point)].map(rounded);
+      if (!gesture.drawn) this.guesses.end();
       gesture.drawn ??= this.add(corners, this.data.label);
       gesture.drawn.box = normalised(corners);
       this.drawBox(gesture.drawn);
@@ -838,10 +849,11 @@ class Editor {
   }
 
   keepNew(one) {
+    const isChosen = Boolean(this.pointing.meant);
     this.pointing.meant = null;
     this.select(one.id);
     this.fresh = one.id;
-    this.changed();
+    this.guesses.begin(one, { isChosen });
   }
 
   leastOf(length) {
@@ -887,6 +899,7 @@ class Editor {
 
   // A click selects the smallest box; another click at the same place the next larger.
   click(point, event) {
+    if (this.guesses.click(point)) return;
     const found = this.clickedAt(point);
     const last = this.lastClick;
     const isAgain = last && distance(point, last.point) <= SAME_PLACE_PX;
@@ -1120,6 +1133,7 @@ class Editor {
     this.drawShapes();
     for (const one of this.boxes) this.drawBox(one);
     this.drawHandles();
+    this.guesses.draw();
     this.hover();
     this.percent.value = `${Math.round(this.view.scale * devicePixelRatio * 100)} %`;
     const closer = this.root.querySelector("[data-command='closer']");

@@ -69,7 +69,8 @@ class Outbox {
     this.known = { key: this.keyOf(image), tag, boxes };
   }
 
-  draw(image, tag, boxes) {
+  // amends: number of the drawing that this one completes, as one step to undo.
+  draw(image, tag, boxes, amends = 0) {
     const key = this.keyOf(image);
     const last = this.drawings.get(key);
     const base = last?.base ?? (this.known?.key === key ? this.known.boxes : boxes);
@@ -82,6 +83,7 @@ class Outbox {
       base,
       boxes,
       seq: this.seq,
+      amends,
       changes: isChange ? (last?.changes ?? 0) + 1 : 0,
       steps: [...(last?.steps ?? []), [this.seq, boxes]].slice(-KEPT_STEPS),
       since: last?.since ?? performance.now(),
@@ -107,6 +109,7 @@ class Outbox {
       const was = new Set(one.base.map(({ id }) => id));
       return {
         place: one.place, image: one.image, tag: one.tag, seq: one.seq,
+        amends: one.amends ?? 0,
         boxes: one.boxes.map(plain),
         before: one.base.filter((box) => !sameBox(box, now.get(box.id))).map(plain),
         added: one.boxes.filter(({ id }) => !was.has(id)).map(({ id }) => id),

@@ -289,7 +289,12 @@ class Pointing {
     editor.change(one, { box: this.edgesOf(next), label });
     Object.assign(taken, { box: [...one.box], label: isOwn ? taken.label : label });
     editor.fresh = one.id;
-    editor.changed();
+    editor.guesses.begin(one, { isChosen: isOwn });
+  }
+
+  // The label of a box was guessed, not chosen by a person.
+  noteGuess({ id, label }) {
+    if (this.taken?.id === id) this.taken.label = label;
   }
 
   // What a look finds comes after what was on screen: that does not move.

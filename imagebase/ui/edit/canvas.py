@@ -11,7 +11,15 @@ from imagebase.annotation.areas import Shape, ShapeKind
 from imagebase.errors import ImageBaseError
 from imagebase.formats.shapes import corners
 from imagebase.settings import ASSETS_FOLDER
-from imagebase.ui.edit.canvas_messages import Action, Message, parcel, parse_message
+from imagebase.ui.edit.canvas_messages import (
+    Action,
+    FreshBox,
+    LabelOffer,
+    Message,
+    parcel,
+    parse_fresh_box,
+    parse_message,
+)
 from imagebase.ui.edit.canvas_state import Editor, RecordAccess
 from imagebase.ui.edit.sightings import RULES, Sight, packed, point_in
 from imagebase.ui.state import undisturbed
@@ -34,8 +42,17 @@ _EDITOR: Final = "imagebase.editor."
 _WISH: Final = ".wish"
 _KNOWN: Final = ".known"
 _LOOKS: Final = ".looks"
+_FRESH: Final = ".fresh"
 _BELOW_PX: Final = 90
-_SCRIPTS: Final = ("boxes.js", "outbox.js", "picker.js", "pointing.js", "editor.js")
+# The text of one module.
+_SCRIPTS: Final = (
+    "boxes.js",
+    "outbox.js",
+    "picker.js",
+    "pointing.js",
+    "guesses.js",
+    "editor.js",
+)
 
 
 def overlay(record: ImageRecord, marks: Iterable[Shape]) -> dict[str, Any]:
@@ -178,6 +195,7 @@ def draw_editor(
     on_action: Callable[[Action], None],
     detail: Callable[[Box], bytes],
     sight: Sight | None = None,
+    guess: Callable[[FreshBox], LabelOffer | None] | None = None,
     suggested: Sequence[Annotation] = (),
     offered_labels: Sequence[str] = (),
     pills: Sequence[str] = (),
@@ -198,6 +216,8 @@ def draw_editor(
             are saved by then.
         detail: returns a region of the image at full sharpness.
         sight: what models see on the image; None suggests nothing where one points.
+        guess: returns the likely labels of a box, or None while they are not ready;
+            without it, no labels are guessed.
         suggested: boxes that are not stored; editing one saves it.
         offered_labels: labels of models that are not in the dataset.
         pills: the labels above the editor, in order.
@@ -227,6 +247,7 @@ def draw_editor(
                 "below": below_px,
                 "place": access.place,
                 "offered": list(offered_labels),
+                "guesses": guess is not None,
                 "buttons": BUTTONS,
                 "pills": list(pills),
                 "shapes": overlay(record, marks),
@@ -238,6 +259,8 @@ def draw_editor(
         if sight is not None:
             _known(record.image_id, record.size, sight, key)
             _looks(record.image_id, record.size, sight, key)
+        if guess is not None:
+            _guesses(record.image_id, guess, key)
         _relay(key, "answer", editor.answer())
 
 
@@ -365,6 +388,30 @@ def _ask_looks(key: str) -> None:
     if wish:
         _, head, content = st.session_state.get(_EDITOR + key + _LOOKS) or (0, {}, b"")
         st.session_state[_EDITOR + key + _LOOKS] = (wish, head, content)
+
+
+@st.fragment
+def _guesses(
+    image_id: str, guess: Callable[[FreshBox], LabelOffer | None], key: str
+) -> None:
+    """Answer with the likely labels of the box finished last; reruns nothing else."""
+    fresh = parse_fresh_box(st.session_state.get(_EDITOR + key + _FRESH))
+    head: dict[str, object] = {"image": image_id, "id": ""}
+    if fresh is not None and fresh.image_id == image_id:
+        offer = guess(fresh)
+        head |= {
+            "id": fresh.annotation_id,
+            "attempt": fresh.attempt,  # so that each answer differs
+            "isPending": offer is None,
+            **(offer or LabelOffer())._asdict(),
+        }
+    _relay(key, "guess", head, on_ask_change=partial(_keep_fresh, key))
+
+
+def _keep_fresh(key: str) -> None:
+    fresh = (st.session_state.get(f"{key}.guess") or {}).get("ask")
+    if fresh:
+        st.session_state[_EDITOR + key + _FRESH] = fresh
 
 
 def _region(wish: object, image_id: str) -> Box | None:

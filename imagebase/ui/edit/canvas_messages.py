@@ -37,6 +37,7 @@ class Drawing(NamedTuple):
     before: the server's version of the boxes that were changed or deleted.
     added: ids of the boxes that the server does not have.
     copies: by id of a copied box, the id of its original.
+    amends: number of the drawing that this one completes, as one step to undo; or 0.
     """
 
     tag: str
@@ -46,6 +47,7 @@ class Drawing(NamedTuple):
     before: tuple[ShownBox, ...] = ()
     added: frozenset[str] = frozenset()
     copies: Mapping[str, str] = MappingProxyType({})
+    amends: int = 0
 
     @property
     def base(self) -> tuple[ShownBox, ...]:
@@ -65,6 +67,32 @@ class Action(NamedTuple):
     number: int
     name: str
     image_id: str = ""
+
+
+class FreshBox(NamedTuple):
+    """A box that was just finished.
+
+    previous: the label of the box before, or empty. attempt: how often it was asked.
+    """
+
+    image_id: str
+    annotation_id: str
+    box: Box
+    previous: str = ""
+    attempt: int = 1
+
+
+class LabelOffer(NamedTuple):
+    """The answer to a fresh box.
+
+    labels: the likeliest ones with their colours, best first.
+    first: the one that the box gets unless a person says otherwise; None leaves it.
+    keys: labels of the keys 1 to 9 from now on; none leaves them.
+    """
+
+    labels: tuple[tuple[str, str], ...] = ()
+    first: str | None = None
+    keys: tuple[str, ...] = ()
 
 
 class Message(NamedTuple):
@@ -118,6 +146,23 @@ def parse_message(value: object) -> Message:
     )
 
 
+def parse_fresh_box(value: object) -> FreshBox | None:
+    """Return the box whose label the editor asks for; None if it is invalid."""
+    if not isinstance(value, Mapping) or not isinstance(value.get("image"), str):
+        return None
+    shown = _box(value)
+    if shown is None or not shown.box.is_finite or shown.box.area <= 0:
+        return None
+    attempt = value.get("attempt")
+    return FreshBox(
+        value["image"],
+        shown.annotation_id,
+        shown.box,
+        _text(value.get("previous")),
+        attempt if isinstance(attempt, int) else 1,
+    )
+
+
 def _list(value: object) -> list[object]:
     return value if isinstance(value, list) else []
 
@@ -133,7 +178,17 @@ def _drawing(value: object) -> Drawing | None:
     added = frozenset(map(_text, _list(value.get("added"))))
     boxes = None if before is None else _boxes(value.get("boxes"))
     copies = dict(filter(None, map(_copy, _list(value.get("copies")))))
-    return Drawing(tag, seq, boxes, where, before or (), added, copies)
+    amends = value.get("amends")
+    return Drawing(
+        tag,
+        seq,
+        boxes,
+        where,
+        before or (),
+        added,
+        copies,
+        amends if isinstance(amends, int) else 0,
+    )
 
 
 def _copy(value: object) -> tuple[str, str] | None:

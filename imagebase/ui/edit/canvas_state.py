@@ -43,6 +43,7 @@ class RecordAccess:
     on_conflict: is called when someone else has saved a newer revision; without it,
         the error is shown.
     is_disputed: says whether a version of an image still has to be chosen.
+    amend: like `save`, as one step to undo with the last save; None saves.
     """
 
     load: Callable[[str], ImageRecord]
@@ -52,6 +53,7 @@ class RecordAccess:
     on_conflict: Callable[[RevisionConflictError], None] | None = None
     place: str = ""
     is_disputed: Callable[[str], bool] = lambda _: False
+    amend: Callable[[ImageRecord], ImageRecord] | None = None
 
 
 @dataclass(slots=True)
@@ -184,7 +186,15 @@ class Editor:
         access = self.access if is_here and self.access else showing.access
         if drawing.boxes == showing.boxes:
             return _DISPUTED if access.is_disputed(showing.image_id) else ""
-        save = partial(_merge_and_save, showing, drawing.boxes, access, drawing.copies)
+        is_amendment = drawing.amends == self.booked.get(drawing.where, -1)
+        save = partial(
+            _merge_and_save,
+            showing,
+            drawing.boxes,
+            access,
+            drawing.copies,
+            access.amend if is_amendment else None,
+        )
         try:
             saved = undisturbed(save, interruptions)
         except (RevisionConflictError, NotFoundError) as error:
@@ -260,6 +270,7 @@ def _merge_and_save(
     drawn: tuple[ShownBox, ...],
     access: RecordAccess,
     copies: Mapping[str, str],
+    amend: Callable[[ImageRecord], ImageRecord] | None,
 ) -> ImageRecord:
     """Save the difference over the record as this session showed it last."""
     record = access.load(showing.image_id)
@@ -284,7 +295,7 @@ def _merge_and_save(
     if showing.is_late:
         edited = _brought_up(base, edited, record)
     edited = _without_untouched(edited, showing.suggested, record)
-    return record if edited == record else access.save(edited)
+    return record if edited == record else (amend or access.save)(edited)
 
 
 def _without_untouched(

@@ -8,7 +8,7 @@ from typing import Final
 
 import streamlit as st
 
-from imagebase.annotation import ImageRecord
+from imagebase.annotation import ImageRecord, new_id
 from imagebase.editing.conflicts import (
     Conflict,
     differences,
@@ -146,9 +146,10 @@ def access() -> RecordAccess:
     """Return the access of canvas and table to records."""
     scope, store = state.scope(), services.store()
 
-    def save(record: ImageRecord) -> ImageRecord:
+    def save(record: ImageRecord, change_id: str | None = None) -> ImageRecord:
+        change_id = change_id or new_id()
         try:
-            saved = store.save(scope, record)
+            saved = store.save(scope, record, change_id=change_id)
         except RevisionConflictError as error:
             base = state.shown(record.image_id)
             if base is None or base.revision != record.revision:
@@ -156,11 +157,15 @@ def access() -> RecordAccess:
             both = Conflict(base, record, error.theirs)
             if not is_separate(both):
                 raise
-            saved = store.save(scope, merged(both))
+            saved = store.save(scope, merged(both), change_id=change_id)
+        state.note_change(saved, change_id)
         state.note_revision(saved)
         state.note_shown(saved)
         state.note_saved()
         return saved
+
+    def amend(record: ImageRecord) -> ImageRecord:
+        return save(record, state.change_of(record))
 
     def load(image_id: str) -> ImageRecord:
         return state.shown(image_id) or store.record(scope, image_id)
@@ -173,6 +178,7 @@ def access() -> RecordAccess:
         on_conflict=on_conflict,
         place=f"{scope.dataset_id}.{_digest(f'{scope.owner_id} {scope.who}')}",
         is_disputed=lambda image_id: state.conflict(image_id) is not None,
+        amend=amend,
     )
 
 

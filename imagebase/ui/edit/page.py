@@ -23,7 +23,13 @@ from imagebase.ui import (
     suggested_boxes,
     widgets,
 )
-from imagebase.ui.edit import canvas, changes, label_picker, navigation
+from imagebase.ui.edit import (
+    canvas,
+    changes,
+    label_guesses,
+    label_picker,
+    navigation,
+)
 from imagebase.ui.edit.canvas_messages import Action
 from imagebase.ui.edit.label_picker import LabelChoice
 from imagebase.ui.edit.sightings import Sight
@@ -169,6 +175,7 @@ def _canvas(
         widgets.show_error(error)
         st.image(cache.no_picture(record), width="stretch", alt=record.file_name)
         return
+    label_guesses.prepare(record.image_id)
     canvas.draw_editor(
         record,
         picture=picture,
@@ -183,6 +190,7 @@ def _canvas(
             closer=lambda point: cache.closer_candidates(*where, point),
             labels=cache.assist_labels,
         ),
+        guess=partial(label_guesses.offer, record, labels),
         suggested=suggested,
         offered_labels=choice.offered,
         pills=choice.pills,

@@ -8,7 +8,13 @@ from hypothesis import strategies as st
 
 from imagebase.annotation import Annotation, Box, ImageRecord, Size, Source
 from imagebase.ui.edit import canvas_messages
-from imagebase.ui.edit.canvas_messages import Action, Message, parse_message
+from imagebase.ui.edit.canvas_messages import (
+    Action,
+    FreshBox,
+    Message,
+    parse_fresh_box,
+    parse_message,
+)
 
 BOX = {"id": "a1", "box": [1, 2.5, 3, 4], "label": "car"}
 
@@ -114,3 +120,26 @@ def test_parcel_is_a_line_and_the_bytes() -> None:
         canvas_messages.parcel({"kind": "é"}, b"\n\x00")
         == b'{"kind": "\\u00e9"}\n\n\x00'
     )
+
+
+def test_a_fresh_box_is_read() -> None:
+    asked = {"image": "a", "id": "n", "box": [1, 2, 3, 4], "label": "car"}
+    more = {"previous": "dog", "attempt": 2}
+    fresh = parse_fresh_box(asked | more)
+    assert fresh == FreshBox("a", "n", Box(1, 2, 3, 4), "dog", 2)
+    assert parse_fresh_box(asked) == FreshBox("a", "n", Box(1, 2, 3, 4))
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        {},
+        {"image": 3, "id": "n", "box": [1, 2, 3, 4], "label": "car"},
+        {"image": "a", "id": "n", "box": [1, 2, 1, 4], "label": "car"},
+        {"image": "a", "id": "n", "box": [1, 2, 3], "label": "car"},
+        {"image": "a", "id": "../n", "box": [1, 2, 3, 4], "label": "car"},
+    ],
+)
+def test_an_invalid_fresh_box_is_none(value: object) -> None:
+    assert parse_fresh_box(value) is None

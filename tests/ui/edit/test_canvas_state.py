@@ -508,3 +508,24 @@ def test_deleted_suggestion_leaves_a_mark_until_that_is_undone(
     assert suggesting.shows(
         again.with_annotations([*again.annotations, *SUGGESTED.values()])
     )
+
+
+def test_a_late_label_is_one_step_to_undo_with_its_box(
+    editor: Editor, records: Records
+) -> None:
+    amended: list[ImageRecord] = []
+
+    def amend(record: ImageRecord) -> ImageRecord:
+        amended.append(record)
+        return records.save(record)
+
+    assert editor.access is not None
+    editor.access = replace(editor.access, amend=amend)
+    said = drawing(editor, NEW)
+    named = changed(said, NEW.annotation_id, label="person")._replace(seq=2, amends=1)
+    book(editor, said, named)
+    assert [record.annotations[-1].label for record in amended] == ["person"]
+    moved = changed(named, NEW.annotation_id, label="car")._replace(seq=3, amends=1)
+    book(editor, moved)  # the step before is not the one it completes
+    assert len(amended) == 1
+    assert records.load("a").annotations[-1].label == "car"

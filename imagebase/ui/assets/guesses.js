@@ -1,0 +1,166 @@
+// The label of a box that was just finished: the server guesses it, and the likeliest three
+// labels are shown at the box. The first becomes its label, unless the person has done
+// something with the box or chosen its label before.
+
+const HOLD_MS = 250; // a drawing waits so long for its label: both are one step to undo
+const ASK_AGAIN_MS = 150;
+const MOST_TRIES = 40;
+const GAP_PX = 6;
+
+class Guesses {
+  constructor(editor, root) {
+    this.editor = editor;
+    this.root = root;
+    this.of = null; // the box, until another one is selected
+    this.isHeld = false;
+    root.addEventListener("click", (event) => {
+      const button = event.target.closest("button");
+      if (button && !event.detail) this.choose(button); // without a pointer
+    });
+  }
+
+  // A click of the pointer; a drag from a chip draws a box. Says whether a chip was there.
+  click(point) {
+    if (this.root.hidden) return false;
+    const { left, top } = this.editor.root.getBoundingClientRect();
+    const isThere = (element) => {
+      const area = element.getBoundingClientRect();
+      const edges = [area.left - left, area.top - top, area.right - left, area.bottom - top];
+      return isInside(point, edges);
+    };
+    const button = [...this.root.children].find(isThere);
+    if (button) this.choose(button);
+    return isThere(this.root);
+  }
+
+  choose(button) {
+    const { editor } = this;
+    if (button.dataset.label === undefined) editor.run("pick");
+    else if (!editor.isBusy) editor.label(button.dataset.label);
+  }
+
+  // Save a finished box, with its guessed label if it comes soon.
+  // isChosen: a person has chosen the label.
+  begin(one, { isChosen = false } = {}) {
+    const { editor } = this;
+    this.end();
+    const { ask } = hub.parcels.get(`${editor.key}/guess`) ?? {};
+    if (!ask || !editor.data.guesses) return editor.changed();
+    this.of = { one, ask, tries: 0, labels: null, isOpen: !isChosen };
+    this.ask();
+    editor.note();
+    this.of.seq = editor.outbox.seq;
+    this.isHeld = true;
+    this.holdTimer = setTimeout(() => this.release(), HOLD_MS);
+  }
+
+  ask() {
+    const { one, ask, tries } = this.of;
+    this.of.tries += 1;
+    const { image, memory } = this.editor;
+    ask({
+      image, id: one.id, box: one.box, label: one.label, previous: memory.previous ?? "",
+      attempt: tries,
+    });
+  }
+
+  // Send the held drawing.
+  release() {
+    if (this.isHeld) this.editor.send();
+  }
+
+  // The drawing was sent.
+  sent() {
+    clearTimeout(this.holdTimer);
+    this.isHeld = false;
+  }
+
+  // A person has done something with the box: its label is theirs.
+  touched(one) {
+    if (this.of?.one.id === one.id) this.of.isOpen = false;
+  }
+
+  hear({ image, id, labels, first, keys, isPending }) {
+    const { of, editor } = this;
+    if (of?.one.id !== id || image !== editor.image || of.labels) return;
+    if (isPending) return this.askLater();
+    of.labels = labels;
+    if (keys.length) editor.data = { ...editor.data, keyLabels: keys };
+    const one = editor.find(id);
+    if (one && this.mayLabel && first && one.label !== first) {
+      editor.change(one, { label: first });
+      editor.pointing.noteGuess(one);
+      editor.note(of.seq);
+      if (!this.isHeld) editor.send();
+    }
+    this.release();
+    this.fill();
+    editor.drawSoon();
+  }
+
+  get mayLabel() {
+    const { of, editor } = this;
+    const isInHand = editor.gesture?.one?.id === of.one.id || !editor.picker.root.hidden;
+    return of.isOpen && !isInHand && !editor.isBusy;
+  }
+
+  askLater() {
+    if (this.of.tries >= MOST_TRIES) return;
+    clearTimeout(this.askTimer);
+    this.askTimer = setTimeout(() => this.ask(), ASK_AGAIN_MS);
+  }
+
+  // The box is finished with: another one is selected or begun.
+  end() {
+    if (!this.of) return;
+    clearTimeout(this.askTimer);
+    this.release();
+    const { editor } = this;
+    editor.memory.previous = editor.find(this.of.one.id)?.label ?? editor.memory.previous;
+    this.of = null;
+    this.root.hidden = true;
+  }
+
+  fill() {
+    const { editor, of } = this;
+    const chips = of.labels.map(([name, colour]) => {
+      const button = document.createElement("button");
+      Object.assign(button, { type: "button", tabIndex: -1, title: name });
+      button.dataset.label = name;
+      const number = editor.data.keyLabels.indexOf(name) + 1;
+      if (number) button.append(withText("kbd", number));
+      const dot = document.createElement("i");
+      if (colour) dot.style.background = colour;
+      else button.className = "offered";
+      button.append(dot, withText("span", name));
+      return button;
+    });
+    const other = withText("button", "…");
+    Object.assign(other, { type: "button", tabIndex: -1, title: "Another label (L)" });
+    other.setAttribute("aria-label", "Another label");
+    this.root.replaceChildren(...chips, other);
+  }
+
+  // Below the box if there is space, else above it, else inside.
+  draw() {
+    const { of, editor } = this;
+    const one = of?.labels?.length && editor.find(of.one.id);
+    this.root.hidden = !one || one.id !== editor.selected || Boolean(editor.gesture?.mode);
+    if (this.root.hidden) return;
+    for (const button of this.root.children) {
+      button.setAttribute("aria-pressed", String(button.dataset.label === one.label));
+    }
+    const [x0, y0, , y1] = editor.toScreen(one.box);
+    const [width, height] = editor.room;
+    const { offsetWidth, offsetHeight } = this.root;
+    const above = y0 - CHIP_PX - GAP_PX - offsetHeight;
+    let top = y1 + GAP_PX + HANDLE_PX / 2;
+    if (top + offsetHeight > height - BAR_PX && above >= 0) top = above;
+    top = limited(top, GAP_PX, height - BAR_PX - offsetHeight);
+    const left = limited(x0 - 1, GAP_PX, width - offsetWidth - GAP_PX);
+    this.root.style.transform = `translate(${Math.round(left)}px, ${Math.round(top)}px)`;
+  }
+}
+
+const withText = (name, text) =>
+  Object.assign(document.createElement(name), { textContent: text });
