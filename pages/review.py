@@ -2,8 +2,8 @@
 
 import streamlit as st
 
-from imagebase.ui import frame, widgets
-from imagebase.ui.review import crops, figures, filters, lists, queue
+from imagebase.ui import find_more, frame, widgets
+from imagebase.ui.review import crops, figures, filters, found, lists, queue
 from imagebase.ui.train import setup
 
 frame.enter()
@@ -14,6 +14,7 @@ VIEWS = {
     filters.BOXES: lists.box_table,
     filters.CROPS: crops.contact_sheet,
     filters.IMAGES: lists.image_table,
+    find_more.VIEW: found.view,
     filters.LABEL_ERRORS: queue.label_errors,
     filters.STATISTICS: figures.statistics,
 }

@@ -148,6 +148,41 @@ def accept_boxes(
     )
 
 
+def accept_suggestions(
+    store: Store,
+    scope: Scope,
+    suggested: Mapping[str, Sequence[Annotation]],
+    *,
+    seen: Seen = None,
+    on_progress: OnProgress | None = None,
+) -> BulkReport:
+    """Save suggestions, given by image id, as accepted boxes."""
+    return _change_suggested(
+        store,
+        scope,
+        suggested,
+        lambda record, ids: _accepted(
+            record, lambda box: box.annotation_id in ids, scope.who
+        ),
+        seen,
+        on_progress,
+    )
+
+
+def reject_suggestions(
+    store: Store,
+    scope: Scope,
+    suggested: Mapping[str, Sequence[Annotation]],
+    *,
+    seen: Seen = None,
+    on_progress: OnProgress | None = None,
+) -> BulkReport:
+    """Delete suggestions, given by image id: they are not made again."""
+    return _change_suggested(
+        store, scope, suggested, delete_annotations, seen, on_progress
+    )
+
+
 def accept_above(
     store: Store,
     scope: Scope,
@@ -214,6 +249,26 @@ def _change_boxes(
     )
 
 
+def _change_suggested(
+    store: Store,
+    scope: Scope,
+    suggested: Mapping[str, Sequence[Annotation]],
+    change: Callable[[ImageRecord, Collection[str]], ImageRecord],
+    seen: Seen,
+    on_progress: OnProgress | None,
+) -> BulkReport:
+    ids = {box.annotation_id for boxes in suggested.values() for box in boxes}
+    return _change(
+        store,
+        scope,
+        suggested,
+        lambda record: change(record, ids),
+        seen,
+        suggested=lambda records: suggested,
+        on_progress=on_progress,
+    )
+
+
 def _change(
     store: Store,
     scope: Scope,
@@ -265,7 +320,9 @@ def _change_batch(
 
 
 def _changed_boxes(before: ImageRecord, after: ImageRecord) -> int:
-    return len(set(before.annotations) - set(after.annotations))
+    changed = set(before.annotations) ^ set(after.annotations)
+    changed |= set(before.deleted) ^ set(after.deleted)
+    return len({box.annotation_id for box in changed})
 
 
 def _sum(a: BulkReport, b: BulkReport) -> BulkReport:

@@ -52,7 +52,7 @@ def of_records(records: Sequence[ImageRecord]) -> Mapping[str, tuple[Annotation,
     source = _source() if open_ones else None
     if source is None:
         return nothing
-    pool = _pool(source.detector).only([record.image_id for record in open_ones])
+    pool = pool_of(source.detector).only([record.image_id for record in open_ones])
     pool = pool.outside(services.store().ignored_shapes(state.scope(), pool.image_ids))
     detector, rule = source
     selection = select_all(pool, rule, model_labels=detector.labels)
@@ -81,12 +81,13 @@ def count_on_new() -> int:
         return 0
     scope, store = state.scope(), services.store()
     new = store.image_ids(scope, statuses=[ReviewStatus.NEW])
-    pool = _pool(source.detector).only(new)
+    pool = pool_of(source.detector).only(new)
     pool = pool.outside(store.ignored_shapes(scope, pool.image_ids))
     return select_all(pool, source.rule, model_labels=source.detector.labels).boxes
 
 
-def _pool(detector: Detector) -> CandidatePool:
+def pool_of(detector: Detector) -> CandidatePool:
+    """Return a model's stored candidates of the dataset, outside ignore areas."""
     scope, key = state.scope(), candidates_key(detector)
     version = services.store().candidates_version(scope, key)
     return cache.candidates(scope.owner_id, scope.dataset_id, key, version)

@@ -9,9 +9,11 @@ from imagebase.review.bulk_edits import (
     BulkReport,
     accept_above,
     accept_boxes,
+    accept_suggestions,
     approve_images,
     delete_boxes,
     reject_images,
+    reject_suggestions,
     relabel_boxes,
 )
 from imagebase.store import Scope, Store
@@ -259,3 +261,53 @@ def test_image_that_moved_on_since_it_was_looked_at_is_left_alone(
     assert store.record(scope, records[0].image_id).status is ReviewStatus.SUGGESTED
     report = delete_boxes(store, scope, cats(records), seen=seen)
     assert report == BulkReport(changed=0, conflicts=2)
+
+
+def suggestions(record: ImageRecord) -> list[Annotation]:
+    return [
+        replace(model_box("dog", at=at), annotation_id=f"{record.image_id[:8]}-{at}")
+        for at in (1, 20)
+    ]
+
+
+def test_suggestions_are_saved_as_accepted_boxes_with_one_undo(
+    store: Store, scope: Scope
+) -> None:
+    store.add_labels(scope, ["dog"])
+    records = [add_image(store, scope, name) for name in ("a.jpg", "b.jpg")]
+    chosen = {record.image_id: suggestions(record)[:1] for record in records}
+    report = accept_suggestions(store, scope, chosen, seen={})
+    assert (report.changed, report.boxes) == (2, 2)
+    for record in store.records(scope):
+        (saved,) = record.annotations
+        assert saved.accepted
+        assert saved.source is Source.MODEL
+    store.undo(scope)
+    assert all(not record.annotations for record in store.records(scope))
+
+
+def test_rejected_suggestions_leave_marks_with_one_undo(
+    store: Store, scope: Scope
+) -> None:
+    store.add_labels(scope, ["dog"])
+    record = add_image(store, scope)
+    report = reject_suggestions(
+        store, scope, {record.image_id: suggestions(record)}, seen={}
+    )
+    assert (report.changed, report.boxes) == (1, 2)
+    saved = store.record(scope, record.image_id)
+    assert not saved.annotations
+    assert [mark.label for mark in saved.deleted] == ["dog", "dog"]
+    store.undo(scope)
+    assert store.record(scope, record.image_id).deleted == ()
+
+
+def test_suggestions_of_an_image_that_someone_saved_since_stay(
+    store: Store, scope: Scope
+) -> None:
+    store.add_labels(scope, ["dog"])
+    record = add_image(store, scope)
+    chosen = {record.image_id: suggestions(record)}
+    store.save(scope, replace(record, tags=("night",)))
+    report = accept_suggestions(store, scope, chosen, seen={record.image_id: 0})
+    assert (report.changed, report.conflicts) == (0, 1)

@@ -16,6 +16,7 @@ from imagebase.ui import (
     bulk_progress,
     cache,
     drawing_dialogs,
+    find_more,
     frame,
     services,
     similar_offer,
@@ -47,6 +48,7 @@ _NAME_LETTERS: Final = 28
 def editor() -> None:
     """Draw the editor, a fragment that reruns alone."""
     canvas.settle()
+    find_more.go_on()
     state.leave_deleted_dataset()
     bulk_progress.leave_fragment()
     if state.image_id() is None:
@@ -236,6 +238,13 @@ def _side(
         height=height,
     )
     draw_attributes(record)
+    likeliest = [choice.label] if choice.label in record.labels else []
+    find_more.popover(
+        list(dict.fromkeys([*likeliest, *record.labels])),
+        [record.image_id],
+        key=f"edit.find.{record.image_id}",
+        before=canvas.settle,
+    )
     similar_offer.follow(record)
     changes.draw_tags(record)
     changes.draw_comments(record.image_id, actions=partial(_image_actions, record))

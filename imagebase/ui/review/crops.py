@@ -8,7 +8,7 @@ import streamlit as st
 
 from imagebase.annotation import ReviewStatus
 from imagebase.store import AnnotationFilter, AnnotationRow
-from imagebase.ui import services, similar_offer, state, widgets
+from imagebase.ui import find_more, services, similar_offer, state, widgets
 from imagebase.ui.contact_sheet import Place, Tile, crop_urls, draw_sheet
 from imagebase.ui.review import actions, filters
 from imagebase.wording import percent
@@ -68,6 +68,7 @@ def _sheet(wanted: AnnotationFilter, order: str, offset: int, version: str) -> N
     version: of the dataset, as the rest of the page shows it.
     """
     widgets.go_to_editor()
+    find_more.go_on()
     state.leave_deleted_dataset()
     scope, store = state.scope(), services.store()
     if store.version(scope) != version:
@@ -89,6 +90,10 @@ def _sheet(wanted: AnnotationFilter, order: str, offset: int, version: str) -> N
 def _say_selected(chosen: Sequence[AnnotationRow]) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         actions.say_selected(chosen, hint=_HINT)
+        if chosen:
+            labels = dict.fromkeys(row.annotation.label for row in chosen)
+            image_ids = dict.fromkeys(row.image_id for row in chosen)
+            find_more.popover(list(labels), list(image_ids), key="review.crops.find")
         if len({row.image_id for row in chosen}) == 1:
             actions.open_button(chosen[0].image_id, key="review.crops.open")
 

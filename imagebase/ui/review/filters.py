@@ -13,6 +13,7 @@ from imagebase.annotation import Source, states
 from imagebase.annotation.attributes import parsed
 from imagebase.store import AcceptCounts, AnnotationFilter, Scope
 from imagebase.ui import services, state, widgets
+from imagebase.ui.find_more import VIEW_KEY
 from imagebase.wording import percent
 
 QUEUE: Final = "Queue"
@@ -46,7 +47,6 @@ IMAGE_FILTERS: Final[Mapping[str, Any]] = {
     "review.image_tags": [],
 }
 
-_VIEW: Final = "review.view"
 _CHOSEN: Final = "imagebase.review.chosen"
 
 
@@ -65,13 +65,13 @@ def choose_view(names: Sequence[str], *, first: Callable[[], str]) -> str:
     first: returns the view to open with.
     """
     # Without a default: it would conflict with what a click elsewhere has set.
-    if _VIEW not in st.session_state:
-        st.session_state[_VIEW] = first()
+    if VIEW_KEY not in st.session_state:
+        st.session_state[VIEW_KEY] = first()
     view = st.segmented_control(
         "View",
         names,
         required=True,
-        key=_VIEW,
+        key=VIEW_KEY,
         label_visibility="collapsed",
         persist_state="session",
     )
@@ -94,7 +94,7 @@ def show_labels(*, labels: Collection[str]) -> None:
     """Go to the table of boxes, filtered by these labels."""
     _reset(LABEL_FILTERS)
     st.session_state[LABELS_KEY] = list(labels)
-    st.session_state[_VIEW] = BOXES
+    st.session_state[VIEW_KEY] = BOXES
 
 
 def show_images(image_ids: Sequence[str], *, why: str) -> None:
@@ -109,7 +109,7 @@ def show_images(image_ids: Sequence[str], *, why: str) -> None:
     dataset_id = state.dataset().dataset_id
     st.session_state[_CHOSEN] = ChosenImages(dataset_id, tuple(image_ids), why)
     _reset(IMAGE_FILTERS)
-    st.session_state[_VIEW] = IMAGES
+    st.session_state[VIEW_KEY] = IMAGES
 
 
 def chosen_images() -> ChosenImages | None:

@@ -14,6 +14,7 @@ from imagebase.store import AnnotationRow, ImageFilter, ImageRow
 from imagebase.ui import (
     cache,
     drawing_dialogs,
+    find_more,
     services,
     similar_offer,
     state,
@@ -296,6 +297,8 @@ def _act(chosen: Sequence[ImageRow], wanted: ImageFilter, total: int) -> None:
         actions.act_on_images(images, key="review.images")
         actions.draw_undo(key="review.images")
         actions.remove(chosen, key="review.images")
+        labels = dict.fromkeys(label for row in chosen for label in row.boxes)
+        find_more.popover(list(labels), list(images), key="review.images.find")
         st.caption(
             f"{widgets.plural(len(images), 'image')} selected"
             if images
