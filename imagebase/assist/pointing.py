@@ -32,9 +32,10 @@ _CUT_SHARE: Final = 0.02
 # Candidates that overlap so much are one object; those that do more agree on its box.
 SAME_OBJECT_IOU: Final = 0.6
 SAME_BOX_IOU: Final = 0.75
-# Scores at which a suggestion is shown, and below which closer views are worth their
-# time (`python -m benchmarks.point --floors`).
+# Scores at which a suggestion is shown, beside boxes and inside them, and below which
+# closer views are worth their time (`python -m benchmarks.point --floors`).
 LEAST_SCORE: Final = 0.0
+LEAST_SCORE_INSIDE: Final = 1.0
 POOR_SCORE: Final = 6.0
 
 

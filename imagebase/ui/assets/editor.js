@@ -1374,7 +1374,8 @@ function combinationOf(event) {
   return `${hasControl ? "ctrl+" : ""}${hasShift ? "shift+" : ""}${key}`;
 }
 
-function chipText({ label, untouched, confidence }) {
+function chipText({ label, untouched, confidence, text }) {
+  if (text) return text;
   if (!untouched || confidence === null || confidence === undefined) return label;
   return `${label} ${Math.round(confidence * 100)} %`;
 }

@@ -79,7 +79,8 @@ class Pointing {
     if (this.looks.length > KEPT_LOOKS) this.looks.shift();
     this.addAlternatives(this.taken);
     this.addAlternatives(this.spot);
-    const { then, next } = this.asking ?? {};
+    const { then, next, at } = this.asking ?? {};
+    if (at) this.editor.root.dataset.lookMs = Math.round(performance.now() - at);
     this.asking = null;
     then?.();
     if (next) this.look(next.point, next.then);
@@ -121,10 +122,10 @@ class Pointing {
       .slice(0, count);
   }
 
-  // The best suggestion at a point that is worth showing unasked.
-  bestAt(point) {
+  // The best suggestion at a point that is worth showing unasked: more so in a box.
+  bestAt(point, { isFree = true } = {}) {
     const [best] = this.at(point, { count: 1 });
-    return best?.score >= this.rules.floor ? best : null;
+    return best?.score >= (isFree ? this.rules.floor : this.rules.inner) ? best : null;
   }
 
   // Whether closer looks may find what is better.
@@ -141,8 +142,9 @@ class Pointing {
     }
     if (this.spot && distance(this.spot.pointer, pointer) > SAME_SPOT_PX) this.spot = null;
     const point = this.editor.toImage(pointer);
-    if (this.spot) this.show(this.spot.list[this.spot.index]);
-    else this.show(this.isOn && isFree ? this.bestAt(point) : null);
+    if (this.spot) this.show(this.spot.list[this.spot.index], !isFree);
+    else if (!this.isOn || this.isJustTaken(pointer)) this.show(null);
+    else this.show(this.bestAt(point, { isFree }), !isFree);
     if (this.isOn) this.restAt(point);
   }
 
@@ -154,7 +156,7 @@ class Pointing {
     this.restTimer = setTimeout(() => {
       this.restTimer = null;
       const isOver = isInside(point, [0, 0, ...this.editor.size]);
-      if (isOver && !this.isOnChosen(point) && this.isPoor(point)) this.look(point);
+      if (isOver && this.isPoor(point)) this.look(point);
       this.report();
     }, REST_MS);
     this.report();
@@ -165,9 +167,11 @@ class Pointing {
     this.restTimer = null;
   }
 
-  isOnChosen(point) {
-    const { chosen } = this.editor;
-    return chosen && isInside(point, chosen.box);
+  // Nothing more is suggested in a box just made before the pointer moves on.
+  isJustTaken(pointer) {
+    const { taken, editor } = this;
+    return taken && taken.id === editor.selected &&
+      distance(taken.pointer, pointer) <= SAME_SPOT_PX;
   }
 
   // What a click here would take: that on screen, else the best.
@@ -322,48 +326,53 @@ class Pointing {
 
   // ------------------------------------------------------------------ snapping
 
-  // Give the selected box the edges of the suggestion that fits it best.
+  // Give the selected box, or the one under the pointer, the edges of the suggestion that
+  // fits: the best where the pointer is, if it is well inside the box, else the nearest.
   snap() {
     const { editor } = this;
-    const one = editor.chosen;
+    const at = editor.pointer && editor.toImage(editor.pointer);
+    const one = editor.chosen ?? (at && under(at, editor.boxes, 0)[0]);
     if (!one || !this.known) return;
-    const [x0, y0, x1, y1] = one.box;
+    editor.select(one.id);
     const was = [...one.box];
-    this.look([(x0 + x1) / 2, (y0 + y1) / 2], () => {
+    const isThere = at && isWellInside(at, was);
+    const point = isThere ? at : middleOf(was);
+    this.look(point, () => {
       const now = editor.chosen;
-      if (now?.id === one.id && isSame(was, now.box)) this.snapNow(now);
+      if (now?.id === one.id && isSame(was, now.box)) this.snapAt(point, now, isThere);
     });
   }
 
-  snapNow(one) {
+  snapAt(point, one, isRanked) {
     const { editor } = this;
-    const [x0, y0, x1, y1] = one.box;
-    const point = [(x0 + x1) / 2, (y0 + y1) / 2];
     const overlap = ({ box }) => sharedOf(box, one.box);
     const list = this.at(point, { besides: one, count: 2 * ALTERNATIVES })
-      .filter((suggestion) => overlap(suggestion) >= SNAP_IOU)
-      .sort((a, b) => overlap(b) - overlap(a));
+      .filter((suggestion) => overlap(suggestion) >= SNAP_IOU);
     if (!list.length) return this.say("No suggestion fits this box.");
-    if (overlap(list[0]) > UNCHANGED_IOU) list.push(list.shift());
-    if (overlap(list[0]) > UNCHANGED_IOU) return this.say("The box fits its suggestion already.");
-    editor.change(one, { box: this.edgesOf(list[0]) });
+    if (!isRanked) list.sort((a, b) => overlap(b) - overlap(a));
+    const next = list.find((suggestion) => overlap(suggestion) <= UNCHANGED_IOU);
+    if (!next) return this.say("The box fits its suggestion already.");
+    editor.change(one, { box: this.edgesOf(next) });
     editor.changed();
   }
 
   // ------------------------------------------------------------------ drawing
 
-  show(suggestion) {
+  // isInner: in a box, where a key takes it and a click selects the box.
+  show(suggestion, isInner = false) {
     this.shown = suggestion ?? null;
-    this.draw();
+    this.draw(isInner);
     this.report();
   }
 
-  draw() {
+  draw(isInner) {
     const { group, shown, editor } = this;
     group.style.display = shown ? "" : "none";
     if (!shown) return;
-    const label = this.labelFor(shown);
-    editor.drawParts(group, { id: "", box: shown.box, label, untouched: true, confidence: null });
+    editor.drawParts(group, {
+      id: "", box: shown.box, label: this.labelFor(shown), untouched: true,
+      text: isInner ? `G · ${this.labelFor(shown)}` : undefined,
+    });
   }
 
   report() {
@@ -471,6 +480,14 @@ function sharedOf(a, b) {
   const down = Math.min(a[3], b[3]) - Math.max(a[1], b[1]);
   if (across <= 0 || down <= 0) return 0;
   return (across * down) / (areaOf(a) + areaOf(b) - across * down);
+}
+
+const middleOf = ([x0, y0, x1, y1]) => [(x0 + x1) / 2, (y0 + y1) / 2];
+
+// Not near an edge, as where a box was just drawn.
+function isWellInside(point, [x0, y0, x1, y1]) {
+  const [across, down] = [(x1 - x0) / 4, (y1 - y0) / 4];
+  return isInside(point, [x0 + across, y0 + down, x1 - across, y1 - down]);
 }
 
 function remembered(name) {

@@ -117,7 +117,11 @@ KEYS: Final = (
         "Show the next suggestion, or change the box just made of one to it",
         {"v": "other"},
     ),
-    Hotkey("S", "Snap the selected box to the nearest suggestion", {"s": "snap"}),
+    Hotkey(
+        "S",
+        "Snap the selected box, or the one under the pointer, to a suggestion",
+        {"s": "snap"},
+    ),
     Hotkey("Tab", "Select the next box", {"tab": "following"}),
     Hotkey("Shift + Tab", "Select the previous box", {"shift+tab": "preceding"}),
     Hotkey(

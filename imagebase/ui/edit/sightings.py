@@ -8,6 +8,7 @@ import numpy as np
 from imagebase.annotation import Size
 from imagebase.assist.pointing import (
     LEAST_SCORE,
+    LEAST_SCORE_INSIDE,
     POINT_WEIGHTS,
     POOR_SCORE,
     SAME_BOX_IOU,
@@ -23,6 +24,7 @@ RULES: Final = {
     "sameObject": SAME_OBJECT_IOU,
     "sameBox": SAME_BOX_IOU,
     "floor": LEAST_SCORE,
+    "inner": LEAST_SCORE_INSIDE,
     "poor": POOR_SCORE,
 }
 
