@@ -1,11 +1,13 @@
 """Effort of correcting: images brought to their ground truth in the app.
 
 A script does what a person would who sees at once what is wrong: it clicks, drags and
-presses keys in a real browser, first without a model and then with the boxes of one,
-and counts. A box stands as it is from IoU 0.75 with its true label on; the
-result is compared with the ground truth in the store.
+presses keys in a real browser, and counts: first all boxes drawn by hand, without any
+suggestion, then with the boxes of a model and suggestions where it points. A box stands
+as it is from IoU 0.75 with its true label on; the result is compared with the ground
+truth in the store.
 
-    python -m benchmarks.walk [--images 20] [--folder FOLDER] [--models NAME …]
+    python -m benchmarks.walk [--images 20] [--skip N] [--folder FOLDER]
+        [--models NAME …] [--confidence 0.5] [--only-helped]
 
 FOLDER holds `instances.json` and `images/`, as COCO has them. Needs Chromium.
 """
@@ -18,13 +20,14 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 from playwright.sync_api import Page, expect
+from playwright.sync_api import TimeoutError as PlaywrightTimeoutError
 
 from benchmarks.pages import browsing, served, settled
 from imagebase.geometry import pairwise_iou
@@ -40,11 +43,18 @@ _DEFAULT_MODEL: Final = "YOLOv4-tiny"
 _SMALL_PX: Final = 20.0
 _EDGE_PX: Final = 10.0
 _NO_DOUBLE_CLICK_MS: Final = 400
+_GUESS_MS: Final = 3000
+_SLIDER_STEPS: Final = 0.025
 # Card, Moran and Newell's keystroke-level model (1980), without thinking: a key by a
 # good typist, pointing, pressing or letting go of the button.
 _KEY_S: Final = 0.2
 _POINT_S: Final = 1.1
 _BUTTON_S: Final = 0.1
+
+# Takes away what the server needs to be asked for: nothing is guessed of what is drawn.
+_NO_GUESSES: Final = """() => {
+  window[Symbol.for("imagebase.editor")].parcels.delete("edit.canvas/guess");
+}"""
 
 Corners = tuple[float, float, float, float]
 
@@ -61,6 +71,7 @@ class Tally:
     """What a person has done.
 
     points: the mouse moved for a key to act there. fates: what became of boxes.
+    costs: actions by what they were for. looks: milliseconds of closer looks.
     """
 
     clicks: int = 0
@@ -70,11 +81,20 @@ class Tally:
     seconds: float = 0.0
     boxes: int = 0
     fates: Counter[str] = field(default_factory=Counter)
+    costs: Counter[str] = field(default_factory=Counter)
+    looks: list[float] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
 
     @property
     def actions(self) -> int:
         return self.clicks + self.drags + self.keys
+
+    @contextmanager
+    def spending(self, what: str) -> Iterator[None]:
+        """Count the actions within as spent on this."""
+        before = self.actions - self.costs.total()
+        yield
+        self.costs[what] += self.actions - self.costs.total() - before
 
     @property
     def estimate(self) -> float:
@@ -89,23 +109,29 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=int, default=20)
     parser.add_argument("--folder", type=Path, default=DEV_FOLDER)
+    parser.add_argument("--skip", type=int, default=0)
     parser.add_argument("--models", nargs="+", default=[_DEFAULT_MODEL])
+    parser.add_argument("--confidence", type=float)
+    parser.add_argument("--only-helped", action="store_true")
     arguments = parser.parse_args()
     if not arguments.folder.is_dir():
         sys.exit(f"{arguments.folder} is absent; name another one with --folder.")
-    truth = read_truth(arguments.folder, arguments.images)
-    alone = walk(arguments.folder, truth, model=None)
+    truth = read_truth(arguments.folder, arguments.images, skip=arguments.skip)
+    is_alone = not arguments.only_helped
+    alone = walk(arguments.folder, truth, model=None) if is_alone else Tally()
     for model in arguments.models:
-        helped = walk(arguments.folder, truth, model=model)
+        helped = walk(
+            arguments.folder, truth, model=model, confidence=arguments.confidence
+        )
         print(f"\n{model}\n{as_table(helped, alone)}", flush=True)
 
 
-def read_truth(folder: Path, count: int) -> dict[str, list[Truth]]:
-    """Return the true boxes of the first photographs, by file name; no crowds."""
+def read_truth(folder: Path, count: int, *, skip: int = 0) -> dict[str, list[Truth]]:
+    """Return the true boxes of some photographs, by file name; no crowds."""
     coco = json.loads((folder / "instances.json").read_text())
     names = {entry["id"]: entry["name"] for entry in coco["categories"]}
     files = {entry["id"]: entry["file_name"] for entry in coco["images"]}
-    chosen = sorted(files.values())[:count]
+    chosen = sorted(files.values())[skip : skip + count]
     truth: dict[str, list[Truth]] = {name: [] for name in chosen}
     for entry in coco["annotations"]:
         file_name = files[entry["image_id"]]
@@ -121,10 +147,17 @@ def _as_truth(entry: dict[str, Any], names: dict[int, str]) -> Truth:
     )
 
 
-def walk(folder: Path, truth: dict[str, list[Truth]], *, model: str | None) -> Tally:
+def walk(
+    folder: Path,
+    truth: dict[str, list[Truth]],
+    *,
+    model: str | None,
+    confidence: float | None = None,
+) -> Tally:
     """Bring all images to their ground truth; return the counts.
 
     model: how the list of models begins to name it; None draws every box by hand.
+    confidence: of the boxes that are saved; None is the default.
     """
     tally = Tally(boxes=sum(map(len, truth.values())))
     with tempfile.TemporaryDirectory() as scratch:
@@ -142,12 +175,14 @@ def walk(folder: Path, truth: dict[str, list[Truth]], *, model: str | None) -> T
             scope = _scope(store)
             store.add_labels(scope, labels)  # a person knows what to look for
             if model is not None:
-                _annotate(page, tally, model)
+                with tally.spending("running the model"):
+                    _annotate(page, tally, model, confidence)
             go_to(page, "Edit")
             settled(page)
             started = time.perf_counter()
             for name, boxes in truth.items():
-                Hand(page, tally).correct(boxes, file_name=name)
+                hand = Hand(page, tally, is_helped=model is not None)
+                hand.correct(boxes, file_name=name)
             tally.seconds = time.perf_counter() - started
             settled(page)
             tally.wrong = differences(store, scope, truth)
@@ -164,8 +199,11 @@ def go_to(page: Page, name: str) -> None:
     page.get_by_test_id("stTopNavLink").filter(has_text=name).click()
 
 
-def _annotate(page: Page, tally: Tally, model: str) -> None:
-    """Let a model look, and keep its boxes: two clicks, and two to choose another."""
+def _annotate(page: Page, tally: Tally, model: str, confidence: float | None) -> None:
+    """Let a model look, and keep its boxes: two clicks, and two to choose another.
+
+    A click into the slider sets the confidence.
+    """
     go_to(page, "Annotate")
     if model != _DEFAULT_MODEL:
         settled(page)
@@ -177,6 +215,9 @@ def _annotate(page: Page, tally: Tally, model: str) -> None:
     keep = page.get_by_role("button", name=re.compile(r"Save [\d,]+ box"))
     expect(keep).to_be_enabled(timeout=60_000)
     settled(page)
+    if confidence is not None:
+        _set_confidence(page, confidence)
+        tally.clicks += 1
     keep.click()
     expect(page.get_by_text(re.compile(r"box(es)? saved"))).to_be_visible(
         timeout=30_000
@@ -184,12 +225,30 @@ def _annotate(page: Page, tally: Tally, model: str) -> None:
     tally.clicks += 2
 
 
-class Hand:
-    """A person at the editor, on the image that it shows."""
+def _set_confidence(page: Page, confidence: float) -> None:
+    """Click into the slider at a confidence, to a hundredth or two."""
+    group = page.get_by_role("group", name="Confidence", exact=True)
+    field = group.get_by_role("slider")
+    low, high = (float(field.get_attribute(end) or 0) for end in ("min", "max"))
+    track = group.locator("[data-orientation]").first.bounding_box()
+    assert track is not None
+    across = (confidence - low) / (high - low) * track["width"]
+    page.mouse.click(track["x"] + across, track["y"] + track["height"] / 2)
+    settled(page)
+    now = float(field.input_value())
+    assert abs(now - confidence) < _SLIDER_STEPS, now
 
-    def __init__(self, page: Page, tally: Tally) -> None:
+
+class Hand:
+    """A person at the editor, on the image that it shows.
+
+    is_helped: takes suggestions; otherwise draws every box, and there are none.
+    """
+
+    def __init__(self, page: Page, tally: Tally, *, is_helped: bool = True) -> None:
         self._page = page
         self._tally = tally
+        self._is_helped = is_helped
         self._canvas = Canvas(page, page.locator(".editor"))
 
     def correct(self, truth: Sequence[Truth], *, file_name: str) -> None:
@@ -197,18 +256,24 @@ class Hand:
         expect(self._page.get_by_text(file_name).first).to_be_visible(timeout=20_000)
         self._canvas.wait_for_picture()
         image = self._canvas.get("image")
+        if self._is_helped:
+            self._canvas.wait_for("known", image)
         shown = self._canvas.shown()
         meant = matched(shown, truth)
         for annotation_id in shown.keys() - meant.keys():
-            self._delete(annotation_id)
+            with self._tally.spending("deleting"):
+                self._delete(annotation_id)
             self._tally.fates["deleted"] += 1
         for annotation_id, number in meant.items():
             self._mend(annotation_id, shown[annotation_id], truth[number])
         for number in sorted(set(range(len(truth))) - set(meant.values())):
-            self._draw(truth[number])
+            self._add(truth[number])
             self._tally.fates["added"] += 1
-        self._press("Enter")
-        end = self._page.get_by_text("That was the last one")
+        with self._tally.spending("approving"):
+            self._press("Enter")
+        # The last image stays.
+        header = self._page.locator(".st-key-edit-header")
+        end = header.get_by_text(f"{file_name} · approved")
         for _ in range(400):
             if self._canvas.get("image") != image or end.count():
                 return
@@ -216,21 +281,120 @@ class Hand:
         raise AssertionError(f"{file_name} was not left within 10 s")
 
     def _mend(self, annotation_id: str, shown: Shown, truth: Truth) -> None:
+        """Correct a box: pull its corners, or make it anew where that is less."""
         is_placed = _iou([shown.box], [truth.box])[0, 0] >= STANDS
-        if not is_placed and _least_side(shown.box) * self._canvas.scale < _SMALL_PX:
-            self._delete(annotation_id)
-            self._draw(truth)
-            self._tally.fates["redrawn"] += 1
-            return
         if is_placed and shown.label == truth.label:
             self._tally.fates["stood"] += 1
             return
-        self._tally.fates["moved" if not is_placed else "relabelled"] += 1
-        self._select(annotation_id)
+        is_small = _least_side(shown.box) * self._canvas.scale < _SMALL_PX
+        is_far = not is_placed and _corners_off(shown.box, truth.box) == 2
+        if is_far and self._is_helped:
+            with self._tally.spending("snapping"):
+                shown = self._snap(annotation_id, truth.box)
+            is_placed = _iou([shown.box], [truth.box])[0, 0] >= STANDS
+            self._tally.fates["snapped" if is_placed else "snapped in vain"] += 1
+        if not is_placed and is_small:
+            with self._tally.spending("making anew"):
+                self._delete(annotation_id)
+            self._add(truth)
+            self._tally.fates["made anew"] += 1
+            return
         if not is_placed:
-            self._pull(shown.box, truth.box)
+            with self._tally.spending("moving"):
+                if not self._is_grasped(annotation_id, truth.box):
+                    self._select(annotation_id)
+                self._pull(shown.box, truth.box)
+            self._tally.fates["moved"] += 1
         if shown.label != truth.label:
-            self._label(truth.label)
+            with self._tally.spending("labelling"):
+                self._select(annotation_id)
+                self._label(truth.label)
+            self._tally.fates["relabelled"] += 1
+
+    def _snap(self, annotation_id: str, truth: Corners) -> Shown:
+        """Press S over an object, with its box selected where another is on top."""
+        if self._canvas.get("selected") not in ("", annotation_id):
+            self._press("Escape")
+        middle = _middle(truth)
+        before = self._canvas.shown()
+        if _smallest_at(middle, before) != annotation_id:
+            self._select(annotation_id)
+        self._page.mouse.move(*self._canvas.at(middle))
+        self._tally.points += 1
+        self._press("s")
+        self._page.wait_for_timeout(_GUESS_MS / 3)
+        return self._canvas.shown()[annotation_id]
+
+    def _is_grasped(self, annotation_id: str, truth: Corners) -> bool:
+        """Say whether a drag would move this box's corner without a click before."""
+        shown = self._canvas.shown()
+        box = shown[annotation_id].box
+        corner = (
+            box[:2]
+            if _corners_off(box, truth) != 1 or _is_first(box, truth)
+            else box[2:]
+        )
+        return self._gripped(corner) == annotation_id
+
+    def _gripped(self, point: tuple[float, float]) -> str | None:
+        """Return which box's edge a drag from here would move."""
+        selected = self._canvas.get("selected")
+        near = _EDGE_PX / self._canvas.scale
+        shown = self._canvas.shown()
+        held = [
+            (name != selected, _area(box.box), name)
+            for name, box in shown.items()
+            if _is_in(point, box.box, near) and not _is_in(point, box.box, -near)
+        ]
+        is_in_selected = selected in shown and _is_in(point, shown[selected].box, near)
+        name = min(held)[2] if held else None
+        return name if name == selected or not is_in_selected else None
+
+    def _add(self, truth: Truth) -> None:
+        """Point at an object, and draw its box where the suggestion does not stand."""
+        how = self._point(truth) if self._is_helped else ""
+        with self._tally.spending(how or "drawing"):
+            if how == "clicking":
+                self._canvas.click(_middle(truth.box))
+                self._tally.clicks += 1
+            elif how == "taking by key":
+                self._press("g")
+                self._tally.points += 1
+            else:
+                self._draw(truth)
+        self._tally.fates[how or "drawn"] += 1
+        self._page.wait_for_timeout(30)
+        with self._tally.spending("labelling"):
+            if self._made_label() != truth.label:
+                self._label(truth.label)
+
+    def _point(self, truth: Truth) -> str:
+        """Rest the pointer on an object; return how to take the suggestion that stands.
+
+        Empty where none does.
+        """
+        middle = _middle(truth.box)
+        self._page.mouse.move(*self._canvas.at(middle))
+        self._canvas.wait_for("looking", "false")
+        self._tally.looks.append(float(self._canvas.get("look-ms") or 0))
+        edges = self._canvas.get("suggestion").split()
+        if not edges:
+            return ""
+        left, top, right, bottom = map(float, edges)
+        if _iou([(left, top, right, bottom)], [truth.box])[0, 0] < STANDS:
+            return ""
+        slack = 3 / self._canvas.scale
+        others = self._canvas.shown().values()
+        is_under = any(_is_in(middle, box.box, slack) for box in others)
+        return "taking by key" if is_under or self._gripped(middle) else "clicking"
+
+    def _made_label(self) -> str:
+        """Return the label of the box that was just made, its guess included."""
+        if self._is_helped:
+            with suppress(PlaywrightTimeoutError):
+                self._page.locator(".guesses").wait_for(timeout=_GUESS_MS)
+        made = self._canvas.shown().get(self._canvas.get("selected"))
+        return made.label if made else ""
 
     def _delete(self, annotation_id: str) -> None:
         """Press Delete over the box, or select it first if another is on top."""
@@ -247,23 +411,19 @@ class Hand:
 
     def _pull(self, now: Corners, then: Corners) -> None:
         """Drag the corners whose edges are off: one of them where that is enough."""
-        first = (then[0], then[1], now[2], now[3])
-        last = (now[0], now[1], then[2], then[3])
-        if _iou([last], [then])[0, 0] < STANDS:
+        if _corners_off(now, then) == 2 or _is_first(now, then):
             self._drag((now[0], now[1]), (then[0], then[1]))
-            if _iou([first], [then])[0, 0] >= STANDS:
-                return
-        self._drag((now[2], now[3]), (then[2], then[3]))
+        if _corners_off(now, then) == 2 or not _is_first(now, then):
+            self._drag((now[2], now[3]), (then[2], then[3]))
 
     def _draw(self, truth: Truth) -> None:
-        """Draw a box and give it its label, the last one's unless told otherwise."""
+        """Draw a box."""
+        if not self._is_helped:
+            self._page.evaluate(_NO_GUESSES)
         start, end = (truth.box[0], truth.box[1]), (truth.box[2], truth.box[3])
         # From an edge a drag would move that edge, and in the selected box the box.
         with self._shift() if self._would_move(start) else nullcontext():
             self._drag(start, end)
-        self._page.wait_for_timeout(30)
-        if self._canvas.get("label") != truth.label:
-            self._label(truth.label)
 
     @contextmanager
     def _shift(self) -> Iterator[None]:
@@ -321,6 +481,17 @@ class Hand:
     def _drag(self, start: tuple[float, float], end: tuple[float, float]) -> None:
         self._canvas.drag(start, end)
         self._tally.drags += 1
+
+
+def _corners_off(now: Corners, then: Corners) -> int:
+    """Return how many of two corners have to be dragged."""
+    first, last = (*then[:2], *now[2:]), (*now[:2], *then[2:])
+    return 1 if _iou([first, last], [then]).max() >= STANDS else 2
+
+
+def _is_first(now: Corners, then: Corners) -> bool:
+    """Say whether dragging the first corner is enough."""
+    return bool(_iou([(*then[:2], *now[2:])], [then])[0, 0] >= STANDS)
 
 
 def _is_in(point: tuple[float, float], box: Corners, slack: float) -> bool:
@@ -413,9 +584,16 @@ def as_table(helped: Tally, alone: Tally) -> str:
     lines = [
         f"{helped.boxes} true boxes",
         ", ".join(f"{count} {fate}" for fate, count in helped.fates.items()),
+        "actions: "
+        + ", ".join(f"{what} {count}" for what, count in helped.costs.most_common()),
         "| | with model boxes | without | saved |",
         "|---|---|---|---|",
     ]
+    if helped.looks:
+        lines.insert(
+            3,
+            f"closer looks take {np.median(helped.looks):.0f} ms (median), from asking",
+        )
     for name, row, other in rows:
         saved = 1 - row / other if other else 0.0
         lines.append(f"| {name} | {row:.0f} | {other:.0f} | {saved:.0%} |")
