@@ -40,7 +40,7 @@ _LEAST_LIKENESS: Final = 0.4
 _LOOK_SUPPORT, _KNOWN_LOOK_SUPPORT = 1.0, 0.2
 _SIZE_PENALTY: Final = 0.1
 # Below it a label is not set; from it on, one that the dataset lacks is offered.
-_LEAST_SUPPORT, _LEAST_OFFERED = 0.15, 0.5
+_LEAST_SUPPORT, _LEAST_OFFERED = 0.1, 0.5
 
 
 class LabelGuess(NamedTuple):

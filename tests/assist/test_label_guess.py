@@ -100,7 +100,7 @@ def test_only_a_label_of_the_dataset_is_set() -> None:
 
 
 def test_an_unlikely_label_is_not_set_and_not_offered() -> None:
-    guesses = [sure("dog", 0.4), sure("cat", 0.1)]
+    guesses = [sure("dog", 0.4), sure("cat", 0.05)]
     assert ranked_labels(guesses, Surroundings(labels=["cat"])) == (None, ("cat",))
     assert ranked_labels([], Surroundings(labels=["cat"])) == (None, ())
 
