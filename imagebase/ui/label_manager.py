@@ -279,8 +279,8 @@ def _draw_outcome() -> None:
             st.markdown(f":material/check: {widgets.escape(outcome.text)}")
         else:
             st.caption(
-                f"Keys 1 to {_KEYS} in the editor select the first {_KEYS} labels. "
-                "Class IDs never change."
+                f"Keys 1 to {_KEYS} in the editor select the labels in this order; of "
+                "more labels, pinned, guessed and recent ones. Class IDs never change."
             )
     back.button(
         "Undo",

@@ -150,6 +150,19 @@ def test_a_label_chosen_for_the_next_box_is_kept(guesser: Open) -> None:
     hand.wait_for_boxes("skis", hand.label())
 
 
+def test_a_label_chosen_beside_the_canvas_is_kept(guesser: Open) -> None:
+    hand = guesser("kite", "person")
+    page = hand.canvas.page
+    page.get_by_role("button", name="More", exact=True).click()
+    page.get_by_role("textbox", name="New label").fill("skater")
+    page.get_by_role("button", name="Create label").click()
+    hand.canvas.wait_for("label", "skater")
+    page.keyboard.press("Escape")
+    hand.canvas.drag(*SKIER)
+    expect(hand.chips.first).to_contain_text("person")
+    hand.wait_for_boxes("skater")
+
+
 def test_a_late_guess_does_not_change_a_label_of_a_person(guesser: Open) -> None:
     hand = guesser("kite", "skis", "person")
     hand.canvas.page.evaluate(DELAY, 1200)
@@ -202,3 +215,80 @@ def test_a_box_is_saved_if_the_page_closes_before_its_guess(guesser: Open) -> No
     hand.canvas.drag(*SKIER)
     hand.canvas.page.reload()
     hand.wait_for_boxes("kite")
+
+
+def test_of_many_labels_the_guessed_ones_get_digits(guesser: Open) -> None:
+    others = [f"thing {number}" for number in range(12)]
+    hand = guesser(*others, "skis", "person")
+    pills = hand.canvas.page.locator("[data-testid='stButtonGroup'] button")
+    expect(pills.first).to_have_text("1 thing 0")
+    hand.canvas.drag(*SKIS)
+    hand.wait_for_label("skis")
+    digit = hand.chips.first.locator("kbd").inner_text()
+    expect(pills.filter(has_text=f"{digit} skis")).to_have_count(1)
+    expect(pills.first).to_have_text("1 thing 0")  # what stays keeps its digit
+    hand.canvas.press("1")
+    hand.wait_for_boxes("thing 0")
+    hand.canvas.press(digit)
+    hand.wait_for_boxes("skis")
+
+
+def test_a_pinned_label_keeps_its_digit_after_a_reload(guesser: Open) -> None:
+    hand = guesser(*(f"thing {number}" for number in range(12)))
+    page = hand.canvas.page
+    pills = page.locator("[data-testid='stButtonGroup'] button")
+    hand.canvas.press("l")
+    hand.canvas.surface.get_by_role("button", name="Pin thing 11").click()
+    expect(pills.nth(8)).to_have_text("9 thing 11")
+    page.keyboard.press("Escape")
+    page.reload()
+    expect(pills.nth(8)).to_have_text("9 thing 11")
+    hand.canvas.wait_for_picture()
+    hand.canvas.drag(*SKIER)
+    expect(hand.chips.last).to_be_visible()
+    expect(pills.nth(8)).to_have_text("9 thing 11")
+    hand.canvas.press("9")
+    hand.wait_for_boxes("thing 11")
+
+
+def test_a_label_that_no_model_knows_is_guessed_by_its_look(guesser: Open) -> None:
+    hand = guesser("kite", "lamp", "ear", name="bear.jpg")
+    hand.canvas.drag((12, 60), (580, 620))
+    expect(hand.canvas.surface.locator(".guesses")).to_be_visible()
+    hand.canvas.press("3")
+    hand.wait_for_boxes("ear")
+    hand.canvas.press("Escape")
+    hand.canvas.press("1")  # the label of the next box, but for one box only
+    hand.canvas.drag((5, 5), (60, 40))
+    hand.wait_for_boxes("ear", "kite")
+    hand.canvas.press("Escape")
+    hand.canvas.page.keyboard.down("Shift")  # from an edge of the first, much like it
+    hand.canvas.drag((20, 68), (574, 610))
+    hand.canvas.page.keyboard.up("Shift")
+    hand.wait_for_boxes("ear", "ear", "kite")
+
+
+def test_chips_are_chosen_by_touch(
+    dataset: Dataset, chromium: Browser, find_canvas: Callable[[Page], Canvas]
+) -> None:
+    dataset.add("skier.jpg")
+    dataset.store.add_labels(dataset.scope, ["kite", "skis", "person"])
+    context = chromium.new_context(
+        viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True
+    )
+    try:
+        page = context.new_page()
+        page.goto(dataset.at("edit"))
+        hand = Guesser(dataset, find_canvas(page))
+        hand.canvas.drag(*SKIER)
+        hand.wait_for_label("person")
+        hand.canvas.press("2")
+        hand.wait_for_boxes("skis")
+        page.screenshot(path="/tmp/label_lab/touch.png")
+        box = hand.chips.first.bounding_box()
+        assert box is not None
+        assert box["height"] >= 34
+        page.touchscreen.tap(box["x"] + 10, box["y"] + 10)
+        hand.wait_for_boxes("person")
+    finally:
+        context.close()

@@ -22,6 +22,7 @@ const CHIP_PX = 16;
 const HANDLE_PX = 9;
 const BAR_PX = 42; // height of the button row with its margins
 const GREY = "#888888";
+const PINS = "imagebase.pins/";
 const MARGIN = "1.25rem"; // left and right of the editor page, instead of Streamlit's
 const PANELS = ".tools, .picker, .help, .unsaved, .remove";
 const TYPING =
@@ -137,6 +138,8 @@ class Editor {
   // ------------------------------------------------------------------ input from the server
 
   update({ data, setStateValue, setTriggerValue }) {
+    const isChosen = this.given && this.given.labelsChosen !== data.labelsChosen;
+    if (isChosen) this.pointing.meant = data.label;
     this.given = data;
     this.data = this.wish ? { ...data, label: this.wish.label } : data;
     Object.assign(this, { setStateValue, setTriggerValue });
@@ -145,9 +148,11 @@ class Editor {
     this.outbox.onChange = () => this.onOutbox();
     this.outbox.open(data.place);
     this.take(data.filling);
+    this.guesses.fill();
     this.resize();
     this.draw();
     this.outbox.nudge();
+    this.sendPins();
     return ++this.turn;
   }
 
@@ -277,6 +282,22 @@ class Editor {
       this.changed();
     }
     this.onOutbox();
+  }
+
+  // Pinned labels with their digits, kept in this browser.
+  keepPins(pinned) {
+    store(`${PINS}${this.data.place}`, JSON.stringify(pinned));
+    this.data = { ...this.data, pinned };
+    this.act(`pins:${JSON.stringify(pinned)}`);
+  }
+
+  // Tell the server of the pins once: a new session does not know them.
+  sendPins() {
+    const { place, pinned } = this.given;
+    if (!place || this.pinsSent === place) return;
+    this.pinsSent = place;
+    const kept = recalled(`${PINS}${place}`);
+    if (kept && kept !== JSON.stringify(pinned)) this.act(`pins:${kept}`);
   }
 
   // Redraw all boxes.
@@ -1358,6 +1379,22 @@ function dressed({ base, boxes }, filling) {
     const isAsItWas = sameBox(one, then.get(one.id)) && sameBox(one, now.get(one.id));
     return isAsItWas ? now.get(one.id) : { ...one, untouched: false, confidence: null };
   });
+}
+
+function recalled(name) {
+  try {
+    return localStorage.getItem(name);
+  } catch {
+    return null; // no storage
+  }
+}
+
+function store(name, value) {
+  try {
+    localStorage.setItem(name, value);
+  } catch {
+    // No storage: it holds for this session.
+  }
 }
 
 // Reduce the page's margins while an editor is shown.

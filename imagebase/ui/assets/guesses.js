@@ -123,14 +123,15 @@ class Guesses {
 
   fill() {
     const { editor, of } = this;
-    const chips = of.labels.map(([name, colour]) => {
+    if (!of?.labels) return;
+    const chips = of.labels.map((name) => {
       const button = document.createElement("button");
       Object.assign(button, { type: "button", tabIndex: -1, title: name });
       button.dataset.label = name;
       const number = editor.data.keyLabels.indexOf(name) + 1;
       if (number) button.append(withText("kbd", number));
       const dot = document.createElement("i");
-      if (colour) dot.style.background = colour;
+      if (editor.colours.has(name)) dot.style.background = editor.colourOf(name);
       else button.className = "offered";
       button.append(dot, withText("span", name));
       return button;

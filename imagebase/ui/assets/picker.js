@@ -1,3 +1,6 @@
+const DIGITS = 9;
+const PIN = '<svg viewBox="0 0 24 24"><path d="M9 4h6l-1 6 4 4H6l4-4zM12 14v6"/></svg>';
+
 // The label list next to a box: type to find a label of the dataset or of a model. The last
 // item creates a new label; Enter alone never selects it.
 class Picker {
@@ -15,7 +18,8 @@ class Picker {
     this.list.addEventListener("pointerdown", (event) => event.preventDefault());
     this.list.addEventListener("click", (event) => {
       const item = event.target.closest("li");
-      if (item) this.choose(item.dataset.name);
+      if (event.target.closest(".pin")) this.pin(item.dataset.name);
+      else if (item) this.choose(item.dataset.name);
     });
   }
 
@@ -46,7 +50,8 @@ class Picker {
   refresh() {
     const typed = this.input.value.trim();
     const { colours, data, chosen } = this.editor;
-    const known = this.matching([...colours.keys()], typed);
+    const likely = data.keyLabels.filter((name) => colours.has(name));
+    const known = this.matching([...new Set([...likely, ...colours.keys()])], typed);
     const offered = this.matching(data.offered.filter((name) => !colours.has(name)), typed);
     const items = known.map((name) => this.item(name, name));
     items.push(...offered.map((name) => this.item(name, name, "offered")));
@@ -87,7 +92,36 @@ class Picker {
       key.textContent = number || "model";
       item.append(key);
     }
+    if (!kind && this.editor.colours.size > DIGITS) item.append(this.pinOf(name));
     return item;
+  }
+
+  pinOf(name) {
+    const isPinned = name in this.editor.data.pinned;
+    const pin = document.createElement("button");
+    const title = isPinned ? "Give the digit to other labels again" : "Keep a digit for this label";
+    Object.assign(pin, { type: "button", className: "pin", tabIndex: -1, title });
+    pin.setAttribute("aria-label", isPinned ? `Unpin ${name}` : `Pin ${name}`);
+    pin.setAttribute("aria-pressed", String(isPinned));
+    pin.innerHTML = PIN;
+    return pin;
+  }
+
+  // Pin a label to its digit, or to the last one that is free; or unpin it.
+  pin(name) {
+    const { data } = this.editor;
+    const pinned = { ...data.pinned };
+    if (name in pinned) delete pinned[name];
+    else {
+      const taken = Object.values(pinned);
+      const own = data.keyLabels.indexOf(name) + 1;
+      const digits = [...Array(DIGITS).keys()].map((i) => DIGITS - i);
+      const digit = own || digits.find((one) => !taken.includes(one));
+      if (!digit) return;
+      pinned[name] = digit;
+    }
+    this.editor.keepPins(pinned);
+    this.refresh();
   }
 
   // Highlight an item; none if the only one would create a label.

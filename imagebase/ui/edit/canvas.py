@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 import streamlit as st
@@ -203,6 +204,8 @@ def draw_editor(
     suggested: Sequence[Annotation] = (),
     offered_labels: Sequence[str] = (),
     pills: Sequence[str] = (),
+    labels_chosen: int = 0,
+    pinned: Mapping[str, int] = MappingProxyType({}),
     marks: Sequence[Shape] = (),
     below_px: int = _BELOW_PX,
     key: str = CANVAS_KEY,
@@ -216,7 +219,8 @@ def draw_editor(
         current_label: label of the next box.
         key_labels: labels of the keys 1 to 9.
         on_action: is called with an action: its name is one in `KEYS`, or `label:` and
-            the name of a label, or `show:` and the id of an image. Earlier drawings
+            the name of a label, or `show:` and the id of an image, or `pins:` and the
+            digits of the pinned labels as JSON. Earlier drawings
             are saved by then.
         detail: returns a region of the image at full sharpness.
         sight: what models see on the image; None suggests nothing where one points.
@@ -225,6 +229,8 @@ def draw_editor(
         suggested: boxes that are not stored; editing one saves it.
         offered_labels: labels of models that are not in the dataset.
         pills: the labels above the editor, in order.
+        pinned: digits of the pinned labels.
+        labels_chosen: how often `current_label` was chosen beside the editor.
         marks: of reviewers, shown like ignore areas.
         below_px: CSS pixels of the window to leave free below the editor.
     """
@@ -254,6 +260,8 @@ def draw_editor(
                 "guesses": guess is not None,
                 "buttons": BUTTONS,
                 "pills": list(pills),
+                "labelsChosen": labels_chosen,
+                "pinned": dict(pinned),
                 "shapes": overlay(record, marks),
             },
             on_message_change=partial(_listen, on_action, key),

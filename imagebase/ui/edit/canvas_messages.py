@@ -85,12 +85,12 @@ class FreshBox(NamedTuple):
 class LabelOffer(NamedTuple):
     """The answer to a fresh box.
 
-    labels: the likeliest ones with their colours, best first.
+    labels: the likeliest ones, best first.
     first: the one that the box gets unless a person says otherwise; None leaves it.
     keys: labels of the keys 1 to 9 from now on; none leaves them.
     """
 
-    labels: tuple[tuple[str, str], ...] = ()
+    labels: tuple[str, ...] = ()
     first: str | None = None
     keys: tuple[str, ...] = ()
 

@@ -21,6 +21,7 @@ from imagebase.errors import ImageBaseError
 from imagebase.review.box_examples import box_examples
 from imagebase.store import Scope
 from imagebase.ui import cache, services, state
+from imagebase.ui.edit import digits
 from imagebase.ui.edit.canvas_messages import FreshBox, LabelOffer
 
 # The script waits so long for a guess; then the browser asks again.
@@ -29,7 +30,7 @@ _THREADS: Final = 2
 _KEPT: Final = 64
 _IMAGES_NOW, _IMAGES_LATER = 2, 300
 
-_PREPARED: Final = "imagebase.edit.prepared"
+_OFFERED: Final = "imagebase.edit.offered"
 
 _log = logging.getLogger(__name__)
 _pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="label-guesses")
@@ -37,26 +38,21 @@ _later = ThreadPoolExecutor(1, thread_name_prefix="box-looks")
 _guesses: OrderedDict[tuple[Scope, FreshBox], Future[RankedLabels]] = OrderedDict()
 
 
-def prepare(image_id: str) -> None:
-    """Let the models look at an image, so that its first guess is quick."""
-    scope = state.scope()
-    if st.session_state.get(_PREPARED) != (scope.dataset_id, image_id):
-        st.session_state[_PREPARED] = (scope.dataset_id, image_id)
-        _pool.submit(_prepare, scope, image_id)
-
-
-def _prepare(scope: Scope, image_id: str) -> None:
-    where = (scope.owner_id, scope.dataset_id, image_id)
-    with suppress(ImageBaseError):
-        cache.point_candidates(*where)
-        cache.picture_for_views(*where)
-
-
 def offer(record: ImageRecord, labels: LabelSet, fresh: FreshBox) -> LabelOffer | None:
     """Return the likely labels of a fresh box; None while they are not ready.
 
     record, labels: as they were before the box.
     """
+    offered: tuple[FreshBox, LabelOffer] | None = st.session_state.get(_OFFERED)
+    if offered is not None and offered[0] == fresh:
+        return offered[1]  # the digits change but once
+    made = _offer(record, labels, fresh)
+    if made is not None:
+        st.session_state[_OFFERED] = (fresh, made)
+    return made
+
+
+def _offer(record: ImageRecord, labels: LabelSet, fresh: FreshBox) -> LabelOffer | None:
     scope = state.scope()
     try:
         ranked = _started(scope, record, labels, fresh).result(timeout=_WAIT_S)
@@ -65,9 +61,8 @@ def offer(record: ImageRecord, labels: LabelSet, fresh: FreshBox) -> LabelOffer 
     except ImageBaseError:
         _log.warning("The label of a box was not guessed", exc_info=True)
         return LabelOffer()
-    colours = {label.name: label.colour for label in labels.shown}
-    likely = tuple((label, colours.get(label, "")) for label in ranked.likely)
-    return LabelOffer(likely, ranked.first)
+    keys = digits.with_guesses(labels, fresh.image_id, ranked.likely)
+    return LabelOffer(ranked.likely, ranked.first, keys)
 
 
 def _started(

@@ -9,11 +9,10 @@ from imagebase.annotation import MAX_LABEL_LENGTH, LabelSet
 from imagebase.editing.records import checked_label
 from imagebase.errors import EditError
 from imagebase.ui import cache, label_manager, services, state, widgets
-from imagebase.ui.edit import canvas
+from imagebase.ui.edit import canvas, digits
 
-# Number of keys for labels.
-SHORT_LIST: Final = 9
 _LABEL: Final = "imagebase.edit.label"
+_COUNT: Final = "imagebase.edit.labels_chosen"
 _NEW: Final = "edit.new_label"
 _FIRST_LABEL: Final = "object"
 # Letters that fit in one row at 1280 px, and the minimum per label.
@@ -35,31 +34,41 @@ class ChosenLabel(NamedTuple):
 class LabelChoice(NamedTuple):
     """The label of the next box, and the labels to choose from.
 
+    keys: the labels of the digits from 1 on.
     pills: the labels above the canvas, in order.
     offered: labels of models that are not in the dataset.
+    times_chosen: how often one was chosen beside the canvas.
     """
 
     label: str
+    keys: tuple[str, ...]
     pills: tuple[str, ...]
     offered: tuple[str, ...]
+    times_chosen: int
 
 
-def choose(labels: LabelSet, suggested: Sequence[str] = ()) -> LabelChoice:
+def choose(
+    labels: LabelSet, image_id: str, suggested: Sequence[str] = ()
+) -> LabelChoice:
     """Draw the label pills; return the choice.
 
+    image_id: of the image on screen.
     suggested: labels of suggestions, used if the dataset has no labels.
     """
     names = labels.shown_names
     current = _current(names, next(iter(suggested), _FIRST_LABEL))
     offered = tuple(label for label in cache.model_labels() if label not in names)
-    pills = tuple(dict.fromkeys([*names[:SHORT_LIST], current]))
+    pills = tuple(dict.fromkeys([*digits.current(labels, image_id), current]))
+    # Where nobody has named a label yet, the label of the next box has no digit.
+    keys = pills[: digits.DIGITS] if names else digits.current(labels, image_id)
     with st.container(horizontal=True, vertical_alignment="center", wrap=False):
         _pills(pills, current)
         with st.popover("More", icon=":material/add:"):
             _more(names, offered)
         st.space("stretch")
         label_manager.open_button("edit.labels")
-    return LabelChoice(current, pills, offered)
+    count = st.session_state.get(_COUNT, 0)
+    return LabelChoice(current, keys, pills, offered, count)
 
 
 def _current(names: Sequence[str], first: str) -> str:
@@ -91,7 +100,7 @@ def _more(names: Sequence[str], offered: Sequence[str]) -> None:
 
 
 def _pills(short: Sequence[str], current: str) -> None:
-    numbers = {name: place + 1 for place, name in enumerate(short[:SHORT_LIST])}
+    numbers = {name: digit for digit, name in enumerate(short[: digits.DIGITS], 1)}
     words = dict(zip(short, fitting(short), strict=True))
 
     def shown(name: str) -> str:
@@ -129,12 +138,12 @@ def _letters(names: Sequence[str], longest: int) -> int:
 
 def _choose(key: str) -> None:
     canvas.settle()
+    st.session_state[_COUNT] = st.session_state.get(_COUNT, 0) + 1
     give_next(st.session_state[key])
 
 
 def _create() -> None:
-    canvas.settle()
-    give_next(st.session_state[_NEW])
+    _choose(_NEW)
 
 
 def give_next(name: str) -> None:

@@ -27,6 +27,7 @@ from imagebase.ui import (
 from imagebase.ui.edit import (
     canvas,
     changes,
+    digits,
     label_guesses,
     label_picker,
     navigation,
@@ -70,7 +71,7 @@ def _edit(record: ImageRecord) -> None:
     labels = services.store().labels(state.scope())
     suggested = suggested_boxes.of_record(record)
     names = dict.fromkeys(box.label for box in suggested)
-    choice = label_picker.choose(labels, tuple(names))
+    choice = label_picker.choose(labels, record.image_id, tuple(names))
     left, right = st.columns(_SHARES, gap="small")
     with left:
         _canvas(record, labels.with_labels(names), choice, suggested)
@@ -177,13 +178,12 @@ def _canvas(
         widgets.show_error(error)
         st.image(cache.no_picture(record), width="stretch", alt=record.file_name)
         return
-    label_guesses.prepare(record.image_id)
     canvas.draw_editor(
         record,
         picture=picture,
         labels=labels.with_label(choice.label),
         current_label=choice.label,
-        key_labels=labels.shown_names[: label_picker.SHORT_LIST],
+        key_labels=choice.keys,
         access=changes.access(),
         on_action=_act,
         detail=detail,
@@ -196,6 +196,8 @@ def _canvas(
         suggested=suggested,
         offered_labels=choice.offered,
         pills=choice.pills,
+        pinned=digits.pinned(),
+        labels_chosen=choice.times_chosen,
         marks=drawing_dialogs.open_marks(record.image_id),
     )
 
@@ -330,6 +332,8 @@ def _act(action: Action) -> None:
     kind, _, argument = action.name.partition(":")
     if kind == "label":
         label_picker.give_next(argument)
+    elif kind == "pins":
+        digits.pin(argument)
     elif kind == "show":
         navigation.show(argument)
     elif action.name in _KEYS:
