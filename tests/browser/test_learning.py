@@ -1,0 +1,153 @@
+"""It learns while a person labels: from the first image to the last, no button."""
+
+import re
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from imagebase.annotation import Annotation, Box, ImageRecord, ReviewStatus, Source
+from imagebase.editing.records import approve
+from imagebase.images.decode import encode_png
+from imagebase.images.scan import Incoming
+from imagebase.ingest.add_images import admit
+from imagebase.settings import Limits
+from imagebase.store.learning import LearningState, TrainedWhileLabelling, Verdict
+from tests.browser.conftest import Canvas, Dataset
+from tests.detection.taught.test_teach import scene
+
+pytestmark = pytest.mark.browser
+
+FindCanvas = Callable[[Page], Canvas]
+SECONDS = 60_000
+
+
+def discs(seed: int) -> list[tuple[float, ...]]:
+    return [tuple(xyxy) for xyxy, label in scene(seed=seed)[1] if label == "disc"]
+
+
+def name_of(seed: int) -> str:
+    return f"scene-{seed}.png"
+
+
+def add_scenes(dataset: Dataset, count: int) -> None:
+    """Add images with red discs and a blue square, and the label of the discs."""
+    files = [
+        Incoming(name_of(seed), encode_png(scene(seed=seed)[0]))
+        for seed in range(count)
+    ]
+    admit(dataset.store, dataset.scope, files, limits=Limits())
+    dataset.store.add_labels(dataset.scope, ["disc"])
+
+
+def approve_first(dataset: Dataset) -> ImageRecord:
+    """Approve the first image with its discs, as if it had been done before."""
+    record = dataset.record(name_of(0))
+    drawn = record.with_annotations(Annotation(Box(*box), "disc") for box in discs(0))
+    return dataset.store.save(dataset.scope, approve(drawn, who="ann"))
+
+
+def line(page: Page, words: str) -> None:
+    expect(page.locator(".st-key-edit-learning")).to_contain_text(
+        re.compile(words), timeout=SECONDS
+    )
+
+
+def wait_for_boxes(page: Page, canvas: Canvas) -> None:
+    for _ in range(1200):
+        if canvas.shown():
+            return
+        page.wait_for_timeout(50)
+    pytest.fail("nothing was suggested in a minute")
+
+
+def next_image(page: Page, canvas: Canvas) -> None:
+    image = canvas.get("image")
+    page.keyboard.press("Enter")
+    for _ in range(400):
+        if canvas.get("image") not in ("", image):
+            canvas.wait_for_picture()
+            return
+        page.wait_for_timeout(25)
+    pytest.fail("the next image did not come in 10 s")
+
+
+def test_the_second_image_shows_what_the_first_one_taught(
+    page: Page, dataset: Dataset, find_canvas: FindCanvas
+) -> None:
+    add_scenes(dataset, 3)
+    page.goto(dataset.at("edit"))
+    canvas = find_canvas(page)
+    line(page, "Learns from each image you approve")
+    for x_min, y_min, x_max, y_max in discs(0):
+        canvas.drag((x_min, y_min), (x_max, y_max))
+        page.wait_for_timeout(100)
+    next_image(page, canvas)
+
+    wait_for_boxes(page, canvas)
+    shown = list(canvas.shown().values())
+    assert {box.label for box in shown} == {"disc"}
+    assert all(box.is_untouched for box in shown)
+    assert not dataset.record(name_of(1)).annotations
+    line(page, "Learned from 1 image")
+
+    drawn = dataset.record(name_of(0)).annotations
+    next_image(page, canvas)
+    second = dataset.record(name_of(1))
+    assert second.status is ReviewStatus.APPROVED
+    assert len(second.annotations) == len(shown)
+    assert {box.source for box in second.annotations} == {Source.MODEL}
+    assert dataset.record(name_of(0)).annotations == drawn
+    wait_for_boxes(page, canvas)
+
+
+def test_switched_off_nothing_is_suggested(
+    page: Page, dataset: Dataset, find_canvas: FindCanvas
+) -> None:
+    add_scenes(dataset, 2)
+    approve_first(dataset)
+    page.goto(dataset.at("edit"))
+    canvas = find_canvas(page)
+    canvas.press("n")
+    wait_for_boxes(page, canvas)
+
+    page.get_by_role("button", name="Details").click()
+    page.get_by_text("Learn while labelling").click()
+    line(page, "Not learning")
+    for _ in range(200):
+        if not canvas.shown():
+            break
+        page.wait_for_timeout(50)
+    assert not canvas.shown()
+    assert dataset.store.learning(dataset.scope).state is LearningState.OFF
+
+
+def test_learning_can_be_paused_and_resumed(
+    page: Page, dataset: Dataset, find_canvas: FindCanvas
+) -> None:
+    add_scenes(dataset, 2)
+    approve_first(dataset)
+    page.goto(dataset.at("edit"))
+    find_canvas(page)
+    line(page, "Learned from 1 image")
+    page.get_by_role("button", name="Pause").click()
+    line(page, "Paused")
+    assert dataset.store.learning(dataset.scope).state is LearningState.PAUSED
+    page.get_by_role("button", name="Resume").click()
+    expect(page.get_by_role("button", name="Pause")).to_be_visible(timeout=SECONDS)
+    assert dataset.store.learning(dataset.scope).state is LearningState.ON
+
+
+def test_a_trained_model_can_be_undone(
+    page: Page, dataset: Dataset, find_canvas: FindCanvas
+) -> None:
+    add_scenes(dataset, 1)
+    run = TrainedWhileLabelling("job", "Discs", 0.61, 0.83, 24, Verdict.USED)
+    dataset.store.change_learning(dataset.scope, lambda row: row.with_run(run))
+    page.goto(dataset.at("edit"))
+    find_canvas(page)
+    line(page, re.escape("AP50 .61 → .83 on 24 held-out images"))
+    page.get_by_role("button", name="Details").click()
+    page.get_by_role("button", name="Use the previous model").click()
+    expect(page.get_by_text("The previous model makes")).to_be_visible(timeout=SECONDS)
+    assert dataset.store.learning(dataset.scope).trained is None
