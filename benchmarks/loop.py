@@ -37,9 +37,9 @@ from imagebase.assist.pointing import PointCandidates, ranked
 from imagebase.detection.detector import Detector, load_single
 from imagebase.detection.model_files import model_in_folder
 from imagebase.detection.taught.described_image import DescribedImage
-from imagebase.detection.taught.fit import Lesson, fit
 from imagebase.detection.taught.model import TaughtModel
 from imagebase.detection.taught.scores import scored
+from imagebase.detection.taught.teacher import MOST_EXAMPLES, Teacher
 from imagebase.geometry import FloatArray, pairwise_iou
 from imagebase.images.decode import LoadedImage, load_image
 from imagebase.learning.choice import (
@@ -54,7 +54,7 @@ from imagebase.learning.choice import (
     challenge,
     choose,
 )
-from imagebase.learning.schedule import Labelled, may_train, minutes_for
+from imagebase.learning.schedule import Labelled, may_train, minutes_for, to_forget
 from imagebase.training.data import SourceImage
 
 STANDS: Final = (0.5, 0.75)
@@ -179,31 +179,6 @@ def _drags(now: FloatArray, then: FloatArray, stands: float) -> int:
     return 1 if max(_iou(first, then), _iou(last, then)) >= stands else 2
 
 
-class _Teacher:
-    def __init__(self) -> None:
-        self._lessons: list[tuple[DescribedImage, Truth]] = []
-
-    def put(self, scene: DescribedImage, truth: Truth) -> None:
-        self._lessons.append((scene, truth))
-
-    def model(self) -> TaughtModel | None:
-        lessons = self._lessons[-15:]
-        labels = sorted({label for _, truth in lessons for label in truth.label})
-        if not labels:
-            return None
-        return fit(
-            labels,
-            [
-                Lesson(
-                    scene,
-                    truth.xyxy,
-                    np.array([labels.index(x) for x in truth.label], np.intp),
-                )
-                for scene, truth in lessons
-            ],
-        )
-
-
 @dataclass(slots=True)
 class Costs:
     """Seconds of computing, and how often the taught model was fitted."""
@@ -260,13 +235,14 @@ class Loop:
     """What the app does between the images, without threads and files."""
 
     def __init__(self, trainer: Trainer | None) -> None:
-        self._teacher = _Teacher()
+        self._teacher = Teacher()
         self._taught: TaughtModel | None = None
         self._trained: Detector | None = None
         self._trainer = trainer
         self._running: Run | None = None
         self._trained_on = 0
         self._seen: list[Photo] = []
+        self._examples: dict[str, Sequence[str]] = {}
         self._found: dict[str, Found] = {}
         self.judged: list[JudgedImage] = []
         self.choice = ModelChoice()
@@ -315,11 +291,15 @@ class Loop:
         name, size = photo.path.name, scene.loaded.size
         self.judged.append(JudgedImage(name, size, truth.xyxy, label, self._found))
         started = time.perf_counter()
-        self._teacher.put(scene, truth)
-        n = len(self._seen)
-        if n < 12 or n % 5 == 0:
-            self._taught = self._teacher.model() or self._taught
-            self.costs.fits += 1
+        boxes = [Box(*corners) for corners in truth.xyxy.tolist()]
+        self._teacher.put(name, scene, boxes, truth.label)
+        self._examples[name] = truth.label
+        if len(self._examples) > MOST_EXAMPLES:
+            oldest = to_forget(self._examples)
+            self._teacher.drop(oldest)
+            del self._examples[oldest]
+        self._taught = self._teacher.model()
+        self.costs.fits += 1
         self.costs.fitting += time.perf_counter() - started
         if self._trainer is not None:
             self._train(self._trainer, now)

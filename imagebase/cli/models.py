@@ -68,8 +68,7 @@ _Drawn = Annotated[
 def list_models() -> None:
     """List the models: name, family, input size, labels, MB, source."""
     from imagebase.detection.library import all_models
-    from imagebase.detection.model_card import card_of
-    from imagebase.detection.onnx.families import FAMILY_NAMES
+    from imagebase.detection.model_card import KINDS, card_of
 
     rows = [("name", "family", "size", "labels", "MB", "from")]
     with reported_errors():
@@ -79,7 +78,7 @@ def list_models() -> None:
             rows.append(
                 (
                     model.name,
-                    FAMILY_NAMES[card.family],
+                    KINDS[card.family],
                     f"{width}×{height}",
                     str(len(model.labels)),
                     f"{card.byte_count / 1e6:.1f}",

@@ -279,15 +279,23 @@ class ModelLibrary:
             ModelLoadError: it is in use.
         """
         path = self._path(name)
+        self.refuse_if_in_use(name, in_use)
+        # Out of sight first: a half-deleted model would be a broken one.
+        hidden = path.rename(self.folder / f"{_DRAFT}{new_id()}")
+        shutil.rmtree(hidden, ignore_errors=True)
+        _log.info("Model deleted: %s", name)
+
+    def refuse_if_in_use(self, name: str, in_use: Iterable[str]) -> None:
+        """Refuse to delete a model that background work uses now.
+
+        Raises:
+            ModelLoadError: it is in use; arguments are those of `delete`.
+        """
         if self._all_names(name) & set(in_use):
             raise ModelLoadError(
                 f"The model {name} is at work now; wait for its run to end, or cancel "
                 "it, and delete it then."
             )
-        # Out of sight first: a half-deleted model would be a broken one.
-        hidden = path.rename(self.folder / f"{_DRAFT}{new_id()}")
-        shutil.rmtree(hidden, ignore_errors=True)
-        _log.info("Model deleted: %s", name)
 
     def check_name(self, name: str, *, except_for: str = "") -> str:
         """Return a valid model name, cleaned up.

@@ -13,10 +13,12 @@ from imagebase.detection.darknet.cfg import parse_cfg
 from imagebase.detection.darknet.plan import plan_network
 from imagebase.detection.model_files import Model, sha256_of
 from imagebase.detection.onnx.darknet_onnx import FAMILY as DARKNET
-from imagebase.detection.onnx.families import adapter_for, read_onnx
+from imagebase.detection.onnx.families import FAMILY_NAMES, adapter_for, read_onnx
 from imagebase.errors import ModelLoadError
 
 CARD_FILE: Final = "card.json"
+TAUGHT: Final = "taught"
+KINDS: Final = {**FAMILY_NAMES, TAUGHT: "Taught by examples"}
 _VERSION: Final = 1
 
 
@@ -35,7 +37,7 @@ class ModelCard:
 
     name: its current name. identity: its name when it was added, which its boxes hold.
     former_names: by which it is still found.
-    family: how its files are read; asked: whether it was chosen by hand.
+    family: how its files are read, of `KINDS`; asked: whether it was chosen by hand.
     input_size: of the net, width and height. sha256: as `Detector` has it.
     byte_count: of all its files. source, licence: as given by who added it.
     milliseconds: for one image when it was added; None if not measured.

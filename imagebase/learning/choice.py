@@ -16,7 +16,7 @@ from imagebase.detection.nms import nms
 from imagebase.evaluation.arrays import FOUND_IOU, EvaluatedImage, Predictions
 from imagebase.evaluation.average_precision import coco_figures
 from imagebase.evaluation.ground_truth import truth_of
-from imagebase.geometry import FloatArray, pairwise_iou
+from imagebase.geometry import FloatArray, pairwise_containment, pairwise_iou
 from imagebase.settings import DEFAULT_CONFIDENCE, DEFAULT_NMS_IOU
 
 RUN: Final = "run"
@@ -40,10 +40,12 @@ _USUALLY_RIGHT: Final = tuple(np.linspace(0.3, 0.95, 6).tolist())
 _USUALLY_WRONG: Final = tuple(np.linspace(0.1, 0.55, 6).tolist())
 _MISSING, _DELETING = 1.5, 1.0
 _THRESHOLDS: Final = np.arange(10, 91) / 100
+# So much of a box may lie in another one of its label, or as much as was approved.
+_USUALLY_INSIDE: Final = 0.5
 # Suggestions of a label that nobody wanted so many times are not made any more.
 _UNWANTED: Final = 5
 # Boxes of two labels that overlap so much are one object.
-_ONE_OBJECT_IOU: Final = 0.7
+ONE_OBJECT_IOU: Final = 0.7
 
 
 class Found(NamedTuple):
@@ -94,6 +96,26 @@ class Found(NamedTuple):
         ]
         return self.rows(np.concatenate([np.zeros(0, np.intp), *stays]))
 
+    def without_parts(self, inside: Mapping[str, float]) -> "Found":
+        """Return the boxes that are no parts of better ones of their labels.
+
+        Args:
+            inside: by label, the share of a box that may lie in another one.
+        """
+        most = np.array([inside.get(n, _USUALLY_INSIDE) for n in self.label.tolist()])
+        stays = np.zeros(len(self.label), bool)
+        shares = _shares_inside(self.xyxy)
+        for row in np.argsort(-self.confidence, kind="stable"):
+            rivals = stays & (self.label == self.label[row])
+            stays[row] = (shares[row] <= most[row])[rivals].all()
+        return self.rows(stays)
+
+
+def _shares_inside(xyxy: FloatArray) -> FloatArray:
+    """Return the share of the smaller of each two boxes in the other, shape (N, N)."""
+    shares = pairwise_containment(xyxy, xyxy)
+    return np.maximum(shares, shares.T)
+
 
 class JudgedImage(NamedTuple):
     """An approved image, and what models found in it before they knew it.
@@ -123,11 +145,15 @@ class ModelChoice:
     model: by label; a label that is missing is not suggested.
     least: by model and label, where it is not the usual one.
     scores: by model and label, where there is an approved box to judge by.
+    unwanted: labels that were suggested and never kept; they are not suggested.
+    inside: by label, how much of a box may lie in another one of the label.
     """
 
     model: Mapping[str, str] = field(default_factory=dict)
     least: Mapping[tuple[str, str], float] = field(default_factory=dict)
     scores: Mapping[tuple[str, str], LabelScore] = field(default_factory=dict)
+    unwanted: frozenset[str] = frozenset()
+    inside: Mapping[str, float] = field(default_factory=dict)
 
     def shown(self, found: Mapping[str, Found]) -> Found:
         """Return what each model finds in an image of the labels that it suggests."""
@@ -145,8 +171,8 @@ class ModelChoice:
             for label in shown.label.tolist()
         ]
         sure = shown.rows(shown.confidence >= np.array(least, np.float32)).suppressed()
-        stays = nms(sure.xyxy, sure.confidence, nms_threshold=_ONE_OBJECT_IOU)
-        return sure.rows(stays)
+        stays = nms(sure.xyxy, sure.confidence, nms_threshold=ONE_OBJECT_IOU)
+        return sure.rows(stays).without_parts(self.inside)
 
 
 def choose(
@@ -171,14 +197,26 @@ def choose(
     labels = dict.fromkeys(label for known in knows.values() for label in known)
     model: dict[str, str] = {}
     least: dict[tuple[str, str], float] = {}
+    unwanted = set()
     for label in labels:
         best = _best([name for name in knows if label in knows[name]], label, recent)
         evidence = _evidence(recent, best, label)
         if not evidence.right and len(evidence.wrong) >= _UNWANTED:
+            unwanted.add(label)
             continue
         model[label] = best
         least[best, label] = evidence.threshold()
-    return ModelChoice(model, least, scores)
+    inside = {label: _most_inside(recent, label) for label in model}
+    return ModelChoice(model, least, scores, frozenset(unwanted), inside)
+
+
+def _most_inside(judged: Sequence[JudgedImage], label: str) -> float:
+    """Return how much of an approved box lies in another one of its label."""
+    most = _USUALLY_INSIDE
+    for image in judged:
+        shares = _shares_inside(image.xyxy[image.label == label])
+        most = max(most, float(np.triu(shares, 1).max(initial=0)))
+    return most
 
 
 def _best(names: Sequence[str], label: str, judged: Sequence[JudgedImage]) -> str:

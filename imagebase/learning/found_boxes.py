@@ -9,13 +9,13 @@ import numpy as np
 from imagebase.annotation import NOT_APPROVED, Annotation, Box, Size
 from imagebase.detection.candidate_pool import CandidatePool
 from imagebase.detection.detector import Detector
-from imagebase.detection.merge import SAME_OBJECT_IOU, suggested
+from imagebase.detection.merge import CONTAINED_SHARE, SAME_OBJECT_IOU, suggested
 from imagebase.detection.selection_rule import (
     SelectionRule,
     as_annotations,
     select_all,
 )
-from imagebase.geometry import as_xyxy, pairwise_iou
+from imagebase.geometry import as_xyxy, pairwise_containment, pairwise_iou
 from imagebase.store import AnnotationFilter, Scope, Store
 
 # Images that are looked through, those with the likeliest box first.
@@ -74,19 +74,32 @@ def found_boxes(
             record.image_id, record.file_name, record.size, record.revision, annotation
         )
         for record in store.records(scope, image_ids=chosen)
-        for annotation in suggested(
-            record,
-            as_annotations(
-                selection.of(record.image_id),
-                model_labels=detector.labels,
+        for annotation in _one_each(
+            suggested(
+                record,
+                as_annotations(
+                    selection.of(record.image_id),
+                    model_labels=detector.labels,
+                    model_id=detector.model_id,
+                    mapping=rule.mapping,
+                    voters=detector.voters,
+                ),
                 model_id=detector.model_id,
-                mapping=rule.mapping,
-                voters=detector.voters,
-            ),
-            model_id=detector.model_id,
+            )
         )
     ]
     return sorted(boxes, key=lambda found: -found.confidence)
+
+
+def _one_each(boxes: Sequence[Annotation]) -> list[Annotation]:
+    """Return boxes without those that accepting a likelier one would leave out."""
+    kept: list[Annotation] = []
+    for box in sorted(boxes, key=lambda one: -(one.confidence or 0)):
+        there = as_xyxy([other.box for other in kept])
+        inside = pairwise_containment(as_xyxy([box.box]), there)
+        if inside.max(initial=0) < CONTAINED_SHARE:
+            kept.append(box)
+    return kept
 
 
 class Coverage(NamedTuple):

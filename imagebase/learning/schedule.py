@@ -1,6 +1,7 @@
 """When a training run starts while a person labels, and what is labelled next."""
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -56,3 +57,22 @@ def to_relabel(
         if image_id not in known:
             known.add(image_id)
             yield image_id, False
+
+
+def to_forget(examples: Mapping[str, Sequence[str]]) -> str:
+    """Return the example to forget where there are too many.
+
+    It is the oldest one whose labels others have too, so that no label is unlearned.
+
+    Args:
+        examples: the labels of each image, the oldest first; at least one.
+    """
+    known = Counter(label for labels in examples.values() for label in set(labels))
+    return next(
+        (
+            image_id
+            for image_id, labels in examples.items()
+            if all(known[label] > 1 for label in labels)
+        ),
+        next(iter(examples)),
+    )

@@ -23,7 +23,7 @@ from imagebase.annotation import (
     utc_now,
 )
 from imagebase.detection.library import find_model, fitting_name, library_of
-from imagebase.detection.model_card import ModelCard
+from imagebase.detection.model_card import TAUGHT, ModelCard
 from imagebase.detection.model_files import Model
 from imagebase.detection.taught.described_image import DescribedImage
 from imagebase.detection.taught.feature_net import feature_net
@@ -36,7 +36,6 @@ from imagebase.store import AnnotationFilter, Scope, Store
 from imagebase.store.taught_models import TaughtRow
 from imagebase.wording import listed, plural
 
-FAMILY: Final = "taught"
 _NAMED_LABELS: Final = 3
 
 # Two threads that publish the same would make two models of it.
@@ -331,7 +330,7 @@ def _card(row: TaughtRow, name: str, dataset: str) -> ModelCard:
     return ModelCard(
         name=name,
         identity=name,
-        family=FAMILY,
+        family=TAUGHT,
         input_size=feature_net().net_size,
         labels=row.labels,
         sha256=row.sha256,

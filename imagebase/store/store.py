@@ -31,6 +31,7 @@ from imagebase.store.images import Images
 from imagebase.store.jobs import Jobs
 from imagebase.store.label_changes import LabelChanges
 from imagebase.store.labels import Labels
+from imagebase.store.learning import Learning
 from imagebase.store.migrate import bring_up_to_date, schema_revision
 from imagebase.store.record_reader import Records
 from imagebase.store.repository import counted_images
@@ -68,6 +69,7 @@ class Store(
     Looks,
     Statistics,
     TaughtModels,
+    Learning,
     Jobs,
     Copies,
 ):

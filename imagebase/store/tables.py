@@ -23,7 +23,7 @@ from sqlalchemy import (
 from imagebase.store.column_types import BigKey, CleanJson, CleanText, UtcTime
 
 # The migration that the tables below agree with.
-SCHEMA_REVISION: Final = "0005"
+SCHEMA_REVISION: Final = "0006"
 
 metadata = MetaData(
     naming_convention={
@@ -347,6 +347,17 @@ taught_models = Table(
     _text("sha256"),
     _text("who"),
     Column("taught_at", UtcTime, nullable=False),
+    PrimaryKeyConstraint("dataset_id"),
+)
+
+# Whether a dataset learns while people label, and the training runs that it started.
+# Without a row it learns.
+learning = Table(
+    "learning",
+    metadata,
+    _dataset(),
+    _text("state"),
+    Column("runs", CleanJson, nullable=False),
     PrimaryKeyConstraint("dataset_id"),
 )
 

@@ -8,7 +8,8 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from functools import partial
+from typing import Any, Final
 
 import streamlit as st
 
@@ -16,12 +17,14 @@ from imagebase.detection.library import delete_models
 from imagebase.errors import StoreError
 from imagebase.jobs.evaluation import delete_evaluations
 from imagebase.jobs.handlers import HANDLERS
+from imagebase.jobs.learning_thread import LearningThread
 from imagebase.jobs.runner import JobRunner
 from imagebase.jobs.temporary_files import delete_exports, delete_old_exports
-from imagebase.jobs.training import delete_old_trainings, delete_trainings
+from imagebase.jobs.training import KIND, delete_old_trainings, delete_trainings
 from imagebase.settings import Limits, Mode, Settings, settings
-from imagebase.store import Store, open_store
+from imagebase.store import Scope, Store, open_store
 from imagebase.store.database_copies import CopyStoppedError
+from imagebase.training.checks import has_torch
 
 _frozen_modules = 0
 SWEEP_SECONDS: Final = 60
@@ -47,6 +50,7 @@ def freeze_modules() -> None:
 class _Opened:
     store: Store
     runner: JobRunner
+    learner: LearningThread
     sweeper: threading.Thread
     closing: threading.Event
 
@@ -76,6 +80,11 @@ def runner() -> JobRunner:
     return _open(settings()).runner
 
 
+def learner() -> LearningThread:
+    """Return the thread in which datasets learn while people label."""
+    return _open(settings()).learner
+
+
 def is_reachable() -> bool:
     """Say whether the database and the image files answer."""
     try:
@@ -92,6 +101,7 @@ def close() -> None:
         _opened.clear()
     for service in opened:
         service.closing.set()
+        service.learner.close()
         service.runner.close()
         service.sweeper.join()
         service.store.close()
@@ -119,8 +129,19 @@ def _open_now(current: Settings) -> _Opened:
         daemon=True,
     )
     jobs = JobRunner(opened, HANDLERS, limits=limits())
+    learner = LearningThread(
+        opened,
+        limits=limits(),
+        start_training=partial(_train, jobs) if mode() is Mode.TEAM else None,
+    )
     sweeper.start()
-    return _Opened(opened, jobs, sweeper, closing)
+    return _Opened(opened, jobs, learner, sweeper, closing)
+
+
+def _train(jobs: JobRunner, scope: Scope, parameters: dict[str, Any]) -> None:
+    # PyTorch may be installed while the server runs.
+    if has_torch():
+        jobs.submit(scope, KIND, parameters)
 
 
 def _keep_sweeping(swept: Store, closing: threading.Event) -> None:

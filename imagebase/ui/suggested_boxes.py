@@ -21,7 +21,7 @@ from imagebase.errors import ImageBaseError
 from imagebase.jobs.inference import candidates_key
 from imagebase.jobs.scoring import current_mapping, names_in_dataset
 from imagebase.store import JobInfo, JobState
-from imagebase.ui import cache, job_progress, services, state, widgets
+from imagebase.ui import cache, job_progress, learned_boxes, services, state, widgets
 
 CONFIDENCE: Final = "annotate.confidence"
 NMS: Final = "annotate.nms"
@@ -42,7 +42,18 @@ def of_record(record: ImageRecord) -> tuple[Annotation, ...]:
 
 
 def of_records(records: Sequence[ImageRecord]) -> Mapping[str, tuple[Annotation, ...]]:
-    """Return the unsaved suggestions for each image, by image id."""
+    """Return the unsaved suggestions for each image, by image id.
+
+    They are those of the model that ran last, and of what was learned while labelling.
+    """
+    found = _of_run(records)
+    return {
+        record.image_id: learned_boxes.suggestions(record, found[record.image_id])
+        for record in records
+    }
+
+
+def _of_run(records: Sequence[ImageRecord]) -> dict[str, tuple[Annotation, ...]]:
     nothing: dict[str, tuple[Annotation, ...]] = {
         record.image_id: () for record in records
     }

@@ -316,7 +316,8 @@ def test_the_status_of_an_earlier_version_has_its_present_name() -> None:
 
 
 def test_every_table_of_a_dataset_is_in_it_or_left_out_on_purpose() -> None:
-    left_out = {"owners", "datasets", "jobs", "looks"}
+    # Models that were trained while people labelled are not in a backup.
+    left_out = {"owners", "datasets", "jobs", "looks", "learning"}
     assert {table.name for table in COPIED} == set(metadata.tables) - left_out
 
 

@@ -1,6 +1,12 @@
 """When to train while a person labels, and what to relabel first."""
 
-from imagebase.learning.schedule import Labelled, may_train, minutes_for, to_relabel
+from imagebase.learning.schedule import (
+    Labelled,
+    may_train,
+    minutes_for,
+    to_forget,
+    to_relabel,
+)
 
 
 def test_training_waits_for_images_and_boxes() -> None:
@@ -25,3 +31,10 @@ def test_what_is_shown_next_is_relabelled_first_and_each_image_once() -> None:
 
     assert [name for name, _ in order] == ["d", "e", "f", "g", "a", "h"]
     assert [soon for _, soon in order] == [True] * 3 + [False] * 3
+
+
+def test_the_oldest_example_goes_unless_a_label_would_be_unlearned() -> None:
+    examples = {"a": ["fox", "owl"], "b": ["fox"], "c": ["fox"]}
+
+    assert to_forget(examples) == "b"
+    assert to_forget({"a": ["owl"], "b": ["fox"]}) == "a"

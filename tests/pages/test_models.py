@@ -1,5 +1,6 @@
 """The Models page: uploads, validation, cards."""
 
+import hashlib
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,11 +11,13 @@ from imagebase.annotation import Annotation
 from imagebase.detection.library import library_of
 from imagebase.settings import TEAM_OWNER
 from imagebase.store import JobState
+from imagebase.store.taught_models import TaughtRow
 from imagebase.ui import services
 from tests.app_fixtures import Configure, NewTab, Tab, records, store, the_scope
 from tests.detection.onnx.onnx_builder import GraphBuilder
 from tests.detection.onnx.onnx_graphs import speaking_model, yolox_output
 from tests.detection.onnx.onnx_layouts import NAMES, yolov6
+from tests.detection.taught.test_taught_file import some_model
 from tests.detection.validation.test_broken_uploads import V8, darknet
 from tests.detection.validation.test_questions import open_model
 
@@ -62,6 +65,57 @@ def test_dropped_model_is_examined_tried_and_kept(page: Tab) -> None:
     assert "**Pets** was added." in page.words()
     page.open("annotate")
     assert "Pets" in page.app.selectbox(key="annotate.model").options[-1]
+
+
+def test_a_taught_model_is_dropped_and_kept(page: Tab) -> None:
+    drop(page, ("pets.npz", some_model(("cat", "dog")).to_bytes()))
+    assert "Taught by examples" in page.words()
+    keep(page, "Pets")
+    assert names() == ["Pets"]
+    assert "2 labels: cat, dog" in page.words()
+    assert page.downloads() == ["Download"] * 5
+
+
+def taught() -> None:
+    """Teach the current dataset's model two labels, by nothing but its file."""
+    content = some_model(("cat", "dog")).to_bytes()
+    row = TaughtRow(
+        labels=("cat", "dog"),
+        examples=(),
+        image_count=5,
+        content=content,
+        sha256=hashlib.sha256(content).hexdigest(),
+        who="ann",
+        taught_at=datetime(2026, 1, 2, tzinfo=UTC),
+    )
+    store().put_taught_row(the_scope(), row)
+
+
+def test_the_model_of_a_dataset_has_a_card_and_can_be_copied(page: Tab) -> None:
+    taught()
+    page.app.run()
+    words = page.words().replace("\\", "")
+    assert "**cat and dog, 5 images**" in words
+    assert "Taught by examples · 416 × 416 px" in words
+    (name,) = names()
+    page.press(f"models.copy.{name}")
+    page.app.text_input(key="models.copy.name").set_value("Pets")
+    page.press("models.copy.keep")
+    assert names() == ["Pets", name]
+    page.app.run()
+    page.press(f"models.delete.{name}")
+    page.press("models.really_delete")
+    assert names() == ["Pets"]
+    assert store().taught_row(the_scope()) is None
+
+
+def test_the_model_of_a_dataset_is_offered_by_what_it_was_taught(page: Tab) -> None:
+    taught()
+    page.open("annotate")
+    assert "cat and dog, 5 images" in page.app.selectbox(key="annotate.model").options
+    page.open("evaluate")
+    (name,) = names()
+    assert name in page.app.multiselect(key="evaluate.models").options
 
 
 def test_bad_model_is_refused_with_its_sentence(page: Tab) -> None:

@@ -159,6 +159,10 @@ QUERIES: Final[dict[str, Query]] = {
     "images_with_deleted": lambda store, scope, i, j: store.images_with_deleted(
         scope, ["dog"]
     ),
+    "learning": lambda store, scope, i, j: store.learning(scope),
+    "change_learning": lambda store, scope, i, j: store.change_learning(
+        scope, lambda row: row
+    ),
     "put_taught_row": lambda store, scope, i, j: store.put_taught_row(scope, TAUGHT),
     "delete_taught_row": lambda store, scope, i, j: store.delete_taught_row(scope),
     "active_jobs": lambda store, scope, i, j: store.active_jobs(scope),

@@ -39,6 +39,8 @@ _ABOUT: Final = "about.json"
 _MAX_ABOUT_BYTES: Final = 200_000
 _MAX_HEADER_BYTES: Final = 1_000
 _MAX_EXAMPLES: Final = 1_000_000
+# Of windows, as shares of an image's longer side; sizes are rounded to steps.
+_LEAST_SIZE, _MOST_SIZE = 1e-5, 1.5
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -97,6 +99,7 @@ class TaughtModel:
                 shapes = _shapes(len(labels), _count(about, "sizes", MAX_SIZES))
                 arrays = {key: _array(archive, key, shapes[key]) for key in shapes}
                 examples = _count(about, "examples", _MAX_EXAMPLES)
+                _check_sizes(arrays["sizes"])
         except (zipfile.BadZipFile, KeyError, ValueError, NotImplementedError) as error:
             raise ModelLoadError(
                 f"{name} is no taught model, or a damaged one ({error}); save it again."
@@ -160,6 +163,12 @@ def _count(about: Mapping[str, Any], key: str, most: int) -> int:
     if type(count) is not int or not 0 <= count <= most:
         raise ValueError(f"{key} is no number up to {most}")
     return count
+
+
+def _check_sizes(sizes: FloatArray) -> None:
+    """Refuse windows that no image has: they would take all memory."""
+    if ((sizes < _LEAST_SIZE) | (sizes > _MOST_SIZE)).any():
+        raise ValueError("sizes holds one that no box has")
 
 
 def _array(archive: zipfile.ZipFile, name: str, shape: tuple[int, int]) -> FloatArray:

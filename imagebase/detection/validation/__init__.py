@@ -10,8 +10,9 @@ from tempfile import mkdtemp
 from typing import Final
 
 from imagebase.annotation import Size, utc_now
+from imagebase.detection.library import TAUGHT as TAUGHT_FILE
 from imagebase.detection.library import ModelLibrary
-from imagebase.detection.model_card import CARD_FILE, ModelCard
+from imagebase.detection.model_card import CARD_FILE, KINDS, TAUGHT, ModelCard
 from imagebase.detection.model_files import (
     CFG,
     NAMES,
@@ -24,6 +25,8 @@ from imagebase.detection.model_files import (
 from imagebase.detection.onnx.darknet_onnx import FAMILY as DARKNET
 from imagebase.detection.onnx.families import FAMILY_NAMES
 from imagebase.detection.onnx.inputs import with_size
+from imagebase.detection.taught.feature_net import feature_net
+from imagebase.detection.taught.model import TaughtModel
 from imagebase.detection.validation import darknet_files, onnx_file
 from imagebase.detection.validation.dry_run import SAMPLE, DryRun, dry_run
 from imagebase.detection.validation.file_kinds import (
@@ -34,12 +37,14 @@ from imagebase.detection.validation.file_kinds import (
     SortedUploads,
     Upload,
     bad,
+    good,
     missing_parts,
     sort_uploads,
     warning,
 )
-from imagebase.errors import LimitError, MisreadModelError
+from imagebase.errors import LimitError, MisreadModelError, ModelLoadError
 from imagebase.settings import Limits
+from imagebase.wording import plural
 
 __all__ = [
     "Draft",
@@ -125,13 +130,18 @@ def validate_upload(
     files = sort_uploads(uploads, limits)
     if files.findings.is_bad:
         return Validation(tuple(files.findings))
-    onnx = files.one(ModelPart.ONNX)
+    onnx, taught = files.one(ModelPart.ONNX), files.one(ModelPart.TAUGHT)
     darknet = [
         kind for kind in files.parts if kind in {ModelPart.CFG, ModelPart.WEIGHTS}
     ]
     if onnx and darknet:
         both = bad("There is an ONNX file and a Darknet model; drop one at a time.")
         return Validation((*files.findings, both))
+    if taught and (onnx or darknet):
+        both = bad("There is a taught model and another one; drop one at a time.")
+        return Validation((*files.findings, both))
+    if taught:
+        return _examine_taught(taught, files)
     if onnx:
         return _examine_onnx(onnx, files, limits, family, input_size)
     return _examine_darknet(files, limits)
@@ -256,6 +266,27 @@ def _examine_onnx(
     return Validation(findings, checked.families, draft, checked.asks_size)
 
 
+def _examine_taught(taught: Upload, files: SortedUploads) -> Validation:
+    try:
+        model = TaughtModel.from_bytes(taught.data, name=taught.name)
+    except ModelLoadError as error:
+        return Validation((*files.findings, bad(str(error))))
+    words = good(
+        f"{taught.name}: {KINDS[TAUGHT]} ({plural(model.examples, 'image')}), "
+        f"{plural(len(model.labels), 'label')}."
+    )
+    draft = _draft(
+        {TAUGHT_FILE: taught.data},
+        family=TAUGHT,
+        asked=False,
+        input_size=feature_net().net_size,
+        suggested_name=_suggested_name([taught]),
+        licence=files.licence,
+        source="",
+    )
+    return Validation((*files.findings, words), draft=draft)
+
+
 def _draft(
     content: dict[str, bytes],
     *,
@@ -270,7 +301,7 @@ def _draft(
     for file_name, data in content.items():
         (folder.path / file_name).write_bytes(data)
     model = model_in_folder(folder.path)
-    graph = content.get(ONNX) or content[CFG]
+    graph = model.graph.read_bytes()
     chosen = family if asked else None
     return Draft(
         folder=folder,

@@ -11,6 +11,7 @@ from pathlib import PurePosixPath
 from typing import Final, NamedTuple
 
 from imagebase.detection.model_files import CFG, CONVERTED, REPORTS, WEIGHTS
+from imagebase.detection.taught.model import SUFFIX
 from imagebase.errors import ImageBaseError
 from imagebase.images.archives import (
     archive_members,
@@ -176,6 +177,7 @@ class ModelPart(StrEnum):
     WEIGHTS = "weights"
     NAMES = "names"
     ONNX = "onnx"
+    TAUGHT = "taught"
 
 
 class Upload(NamedTuple):
@@ -275,6 +277,9 @@ def _is_no_part(name: str) -> bool:
 
 
 def _sort(upload: Upload, result: SortedUploads) -> None:
+    if PurePosixPath(upload.name).suffix.lower() == SUFFIX:
+        result.add(ModelPart.TAUGHT, upload)  # a zip, which is parsed strictly
+        return
     fault = fault_of(upload)
     if fault is not None:
         result.findings.bad(fault)
@@ -289,7 +294,7 @@ def _sort(upload: Upload, result: SortedUploads) -> None:
     elif kind is None:
         result.findings.bad(
             f"{upload.name} is no part of a model that is known: drop a Darknet "
-            "cfg, its weights and its names, or an ONNX file."
+            "cfg, its weights and its names, an ONNX file, or a taught .npz file."
         )
     else:
         result.add(kind, upload)

@@ -30,6 +30,7 @@ from imagebase.ui.edit import (
     digits,
     label_guesses,
     label_picker,
+    learning,
     navigation,
 )
 from imagebase.ui.edit.canvas_messages import Action
@@ -69,6 +70,7 @@ def _edit(record: ImageRecord) -> None:
     state.note_revision(record)
     state.note_shown(record)
     labels = services.store().labels(state.scope())
+    learning.follow(record)
     suggested = suggested_boxes.of_record(record)
     names = dict.fromkeys(box.label for box in suggested)
     choice = label_picker.choose(labels, record.image_id, tuple(names))
@@ -250,6 +252,7 @@ def _side(
     similar_offer.follow(record)
     changes.draw_tags(record)
     changes.draw_comments(record.image_id, actions=partial(_image_actions, record))
+    learning.draw(record)
     setup.offer()
 
 

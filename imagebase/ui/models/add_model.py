@@ -65,7 +65,8 @@ def drop_zone() -> None:
     limit = max(services.limits().max_model_bytes // 1_000_000, 1)
     files = st.file_uploader(
         "Add a model: drop **obj.cfg**, **obj.weights** and **obj.names** together, a "
-        "zip of them, or one **.onnx** file. Any file names are accepted.",
+        "zip of them, one **.onnx** file, or one **.npz** file of a model taught by "
+        "examples. Any file names are accepted.",
         accept_multiple_files=True,
         max_upload_size=limit,
         key=f"models.files.{st.session_state.get(_GENERATION, 0)}",
@@ -143,7 +144,10 @@ def _draw_validation(examined: Validated) -> None:
         findings.append(ModelFinding(Level.BAD, examined.fault))
     if diagnosis.draft is not None and examined.trial is not None:
         boxes = boxes_of(examined.trial, diagnosis.draft.model.labels)
-        findings.append(finding_of(examined.trial, boxes, image=SAMPLE.name))
+        finding = finding_of(examined.trial, boxes, image=SAMPLE.name)
+        # What was taught by examples is rarely in the sample image.
+        if boxes or not diagnosis.draft.model.is_taught:
+            findings.append(finding)
     left, right = st.columns([3, 2], gap="medium")
     with left:
         st.markdown("**Validation**")

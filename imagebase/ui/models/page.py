@@ -1,6 +1,7 @@
 """Models page: a card for each model: test, rename, describe, download, delete."""
 
 import contextlib
+from dataclasses import replace
 from typing import Final, Literal
 
 import streamlit as st
@@ -9,12 +10,13 @@ from imagebase.detection.library import (
     MAX_NAME_LENGTH,
     ModelLibrary,
     all_models,
+    fitting_name,
     library_of,
     model_zip,
 )
-from imagebase.detection.model_card import ModelCard, card_of
+from imagebase.detection.model_card import KINDS, ModelCard, card_of
 from imagebase.detection.model_files import Model
-from imagebase.detection.onnx.families import FAMILY_NAMES
+from imagebase.detection.taught.model import SUFFIX
 from imagebase.detection.validation.dry_run import (
     SAMPLE,
     DryRun,
@@ -22,9 +24,9 @@ from imagebase.detection.validation.dry_run import (
     draw_dry_run,
     dry_run,
 )
-from imagebase.errors import EvaluationError, ImageBaseError, NotFoundError
+from imagebase.errors import EvaluationError, ImageBaseError, LimitError, NotFoundError
 from imagebase.evaluation.detection_pass import parse_model_spec
-from imagebase.learning.taught_models import FAMILY
+from imagebase.learning.taught_models import forget_taught, keep_copy
 from imagebase.settings import DEFAULT_CONFIDENCE
 from imagebase.store import Scope
 from imagebase.ui import cache, job_progress, services, state, widgets
@@ -38,7 +40,8 @@ def _zip_of(scope: Scope, parameters: downloads.Parameters) -> bytes:
     models = {model.name: model for model in all_models(scope.owner_id)}
     if parameters["name"] not in models:
         raise NotFoundError("This model no longer exists.")
-    return model_zip(models[parameters["name"]])
+    model = models[parameters["name"]]
+    return model.graph.read_bytes() if model.is_taught else model_zip(model)
 
 
 def download_button(
@@ -49,17 +52,23 @@ def download_button(
         "Download",
         "model",
         {"name": model.name},
-        file_name=f"{model.name}.zip",
+        file_name=f"{model.name}{SUFFIX if model.is_taught else '.zip'}",
         key=key,
         width=width,
-        help="Zip with obj.cfg, obj.weights, obj.names and the ONNX model"
-        if model.is_darknet
-        else "Zip with the .onnx file and its labels",
+        help=_contents(model),
     )
 
 
+def _contents(model: Model) -> str:
+    """Return what a download holds."""
+    if model.is_taught:
+        return "One .npz file, to add on Models elsewhere or to use in Python"
+    if model.is_darknet:
+        return "Zip with obj.cfg, obj.weights, obj.names and the ONNX model"
+    return "Zip with the .onnx file and its labels"
+
+
 COLUMNS: Final = 2
-_FAMILIES: Final = {**FAMILY_NAMES, FAMILY: "Taught by examples"}
 _MOST_LABELS_SHOWN: Final = 6
 _LICENCE_PX: Final = 220
 _DIALOG_PX: Final = 640
@@ -88,8 +97,11 @@ def _card(model: Model) -> None:
         st.error(widgets.escape(str(error)))
         return
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.markdown(f"**{widgets.escape(model.name)}**", width="content")
-        if not model.is_bundled:
+        name = model.title if card.dataset_id else model.name
+        st.markdown(f"**{widgets.escape(name)}**", width="content")
+        if card.dataset_id:
+            st.badge("learns from your dataset", color="blue")
+        elif not model.is_bundled:
             st.badge("yours", color="green")
     if card.description:
         st.markdown(widgets.escape(card.description))
@@ -106,18 +118,24 @@ def _card(model: Model) -> None:
             popover = st.popover("Licence", key=f"models.licence.{model.name}")
             with popover.container(height=_LICENCE_PX):
                 st.text(card.licence)
+        if card.dataset_id and st.button(
+            "Keep a copy",
+            key=f"models.copy.{model.name}",
+            help="Keeps the model as it is now as a model of its own.",
+        ):
+            _copy_dialog(card)
         if not model.is_bundled:
             if st.button("Edit", key=f"models.change.{model.name}"):
                 _change_dialog(card)
             if st.button("Delete", key=f"models.delete.{model.name}"):
-                _delete_dialog(model.name)
+                _delete_dialog(card)
 
 
 def _facts(card: ModelCard) -> str:
     width, height = card.input_size
     return " · ".join(
         [
-            _FAMILIES[card.family],
+            KINDS[card.family],
             f"{width} × {height} px",
             widgets.megabytes(card.byte_count),
         ]
@@ -237,7 +255,8 @@ def card_fields(
 
 @st.dialog("Delete the model?", on_dismiss="rerun")
 @widgets.in_dialog
-def _delete_dialog(name: str) -> None:
+def _delete_dialog(card: ModelCard) -> None:
+    name = card.title if card.dataset_id else card.name
     st.markdown(
         f"**{widgets.escape(name)}** and its files will be deleted permanently. Its "
         "boxes are kept."
@@ -247,14 +266,48 @@ def _delete_dialog(name: str) -> None:
         key="models.really_delete",
         type="primary",
         on_click=_delete,
-        args=(name,),
+        args=(card,),
     ):
         st.rerun()
 
 
 @state.reports_errors
-def _delete(name: str) -> None:
-    library().delete(name, in_use=_names_in_use())
+def _delete(card: ModelCard) -> None:
+    in_use = _names_in_use()
+    if not card.dataset_id:
+        library().delete(card.name, in_use=in_use)
+        return
+    library().refuse_if_in_use(card.name, in_use)
+    forget_taught(services.store(), _taught_in(card))
+
+
+def _taught_in(card: ModelCard) -> Scope:
+    """Return the dataset that teaches a model."""
+    return replace(state.scope(), dataset_id=card.dataset_id)
+
+
+@st.dialog("Keep a copy", on_dismiss="rerun")
+@widgets.in_dialog
+def _copy_dialog(card: ModelCard) -> None:
+    st.markdown(
+        f"**{widgets.escape(card.title)}** goes on learning from its dataset. The copy "
+        "stays as it is now."
+    )
+    with st.form("models.copy_form", border=False):
+        labels = fitting_name(" and ".join(card.labels))
+        st.text_input("Name", labels, max_chars=MAX_NAME_LENGTH, key="models.copy.name")
+        if st.form_submit_button(
+            "Keep", type="primary", key="models.copy.keep", on_click=_copy, args=(card,)
+        ):
+            st.rerun()
+
+
+@state.reports_errors
+def _copy(card: ModelCard) -> None:
+    if len(library().names()) >= services.limits().max_models:
+        raise LimitError("There are as many models as allowed; delete one first.")
+    name = st.session_state["models.copy.name"]
+    keep_copy(services.store(), _taught_in(card), name)
 
 
 def _names_in_use() -> set[str]:

@@ -50,6 +50,9 @@ from imagebase.wording import percent
 
 PAGE_SIZE: Final = 40
 LIKELY: Final = 0.5
+# Boxes that overlap more are one object: stricter than on Annotate, as two boxes of one
+# object, both accepted, are more work than a missed one.
+_NMS_IOU: Final = 0.35
 _SHEET: Final = "imagebase.review.found"
 _CONFIDENCE: Final = "review.find.confidence"
 
@@ -210,7 +213,7 @@ def _fresh(
 ) -> _Sheet:
     store, scope, label = services.store(), state.scope(), about[1]
     rule = SelectionRule(
-        suggested_boxes.FLOOR, mapping=suggested_boxes.mapping_of(detector)
+        suggested_boxes.FLOOR, _NMS_IOU, mapping=suggested_boxes.mapping_of(detector)
     )
     boxes = found_boxes(store, scope, detector, pool, rule, label=label)
     off = list(before.off.values()) if before else []

@@ -26,6 +26,7 @@ def some_model(labels: tuple[str, ...] = ("cat", "dog")) -> TaughtModel:
         name: random.normal(size=shape).astype(np.float32)
         for name, shape in shapes.items()
     }
+    arrays["sizes"] = random.uniform(0.05, 0.6, (3, 2)).astype(np.float32)
     return TaughtModel(labels, 5, **arrays)
 
 
@@ -85,6 +86,9 @@ def array(values: object, dtype: str = "<f4") -> bytes:
         changed(sizes=array(np.zeros((2, 2)))),
         changed(sizes=array(np.zeros((3, 2)), "<f8")),
         changed(sizes=array(np.full((3, 2), np.nan))),
+        changed(sizes=array(np.full((3, 2), 1e-9))),
+        changed(sizes=array(np.full((3, 2), -0.5))),
+        changed(sizes=array(np.full((3, 2), 9))),
         changed(sizes=array([[{}] * 2] * 3, "O")),
         changed(sizes=array(np.zeros((300, 2000)))),
         changed(sizes=b"\x93NUMPY\x01\x00"),

@@ -28,6 +28,7 @@ from tests.detection.onnx.onnx_graphs import (
     v8_output,
     yolox_output,
 )
+from tests.detection.taught.test_taught_file import some_model
 from tests.detection.validation.test_broken_uploads import (
     CFG,
     NAMES,
@@ -303,3 +304,41 @@ def test_filters_of_a_gaussian_head_are_nine_beside_the_classes() -> None:
     cfg = ONE_BOX_CFG.replace("[yolo]", "[Gaussian_yolo]").encode()
     (fault,) = sentences(darknet(cfg=cfg), Level.BAD)
     assert "needs filters=(classes + 9) · anchors = (2 + 9) · 1 = 11" in fault
+
+
+def test_a_taught_model_is_examined_tried_and_kept(tmp_path: Path) -> None:
+    model = some_model(("cat", "dog"))
+    content = model.to_bytes()
+    examined = validate_upload([("pets.npz", content)], limits=Limits())
+    (finding,) = examined.findings
+    assert finding.text == "pets.npz: Taught by examples (5 images), 2 labels."
+    assert examined.draft is not None
+    assert examined.draft.suggested_name == "pets"
+    trial = dry_run(examined.draft.model)
+    library = ModelLibrary(tmp_path / "models")
+    kept = add_to_library(
+        examined.draft, library, name="Pets", who="ann", trial=trial, limits=Limits()
+    )
+    assert kept.labels == ("cat", "dog")
+    assert kept.graph.read_bytes() == content
+    assert library.card("Pets").family == "taught"
+    assert validate_files([kept.folder], limits=Limits()).is_usable
+
+
+def test_a_zip_of_a_taught_model_is_read_too() -> None:
+    files = [("taught.npz", some_model().to_bytes()), ("obj.names", b"cat\ndog\n")]
+    assert validate_upload([("a.zip", zipped(*files))], limits=Limits()).is_usable
+
+
+@pytest.mark.parametrize("content", [b"", b"nope", some_model().to_bytes()[:-30]])
+def test_a_broken_taught_model_is_refused(content: bytes) -> None:
+    examined = validate_upload([("pets.npz", content)], limits=Limits())
+    (finding,) = examined.findings
+    assert finding.level is Level.BAD
+    assert finding.text.startswith("pets.npz is no taught model, or a damaged one")
+
+
+def test_a_taught_model_comes_alone() -> None:
+    files = [("pets.npz", some_model().to_bytes()), *darknet()]
+    (finding, *_) = validate_upload(files, limits=Limits()).findings[-1:]
+    assert "There is a taught model and another one" in finding.text

@@ -1,0 +1,135 @@
+"""Suggestions learned while labelling, as this session has them on screen.
+
+Learning goes on in the background. What is on screen stays as it was, so that
+approving an image saves the boxes that a person has seen.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+import numpy as np
+import streamlit as st
+
+from imagebase.annotation import Annotation, Box, ImageRecord, ReviewStatus, Source
+from imagebase.annotation.coverage import is_inside
+from imagebase.detection.merge import suggested
+from imagebase.geometry import as_xyxy, pairwise_iou
+from imagebase.jobs.learning import TAUGHT_ID, Learned
+from imagebase.learning.choice import ONE_OBJECT_IOU, RUN
+from imagebase.store.learning import LearningState
+from imagebase.ui import services, state
+
+_ON_SCREEN: Final = "imagebase.learned.on_screen"
+_REVISION: Final = "imagebase.learned.revision"
+_KEPT: Final = 64
+# A model of so few images gets better with each: what it finds anew is shown at once,
+# while nobody has changed the image.
+_QUICK: Final = 10
+
+
+def follow(record: ImageRecord, following: Sequence[str]) -> None:
+    """Learn from the dataset in the background, and show what is known of an image.
+
+    Args:
+        record: of the image on screen.
+        following: images that come next.
+    """
+    scope = state.scope()
+    if services.store().learning(scope).state is LearningState.OFF:
+        st.session_state.pop(_ON_SCREEN, None)
+        return
+    services.learner().follow(scope, [record.image_id, *following])
+    if is_news(record):
+        show([record.image_id])
+    st.session_state[_REVISION] = (record.image_id, record.revision)
+
+
+def is_news(record: ImageRecord) -> bool:
+    """Say whether the image on screen is to show something else than it does."""
+    scope = state.scope()
+    learned = services.learner().learned(scope, record.image_id)
+    shown = _on_screen().get(record.image_id)
+    before: tuple[str, int] | None = st.session_state.get(_REVISION)
+    if before is None or before[0] != record.image_id:
+        return True
+    if learned is None or record.status is ReviewStatus.APPROVED:
+        return False
+    is_changed = before[1] != record.revision
+    is_quick = services.learner().status(scope).images <= _QUICK and not is_changed
+    return shown is None or (is_quick and shown.version != learned.version)
+
+
+def show(image_ids: Iterable[str]) -> None:
+    """Put what was learned by now on the screen of this session."""
+    scope, on_screen = state.scope(), _on_screen()
+    for image_id in image_ids:
+        on_screen.pop(image_id, None)
+        learned = services.learner().learned(scope, image_id)
+        if learned is not None:
+            on_screen[image_id] = learned
+    while len(on_screen) > _KEPT:
+        del on_screen[next(iter(on_screen))]
+
+
+def suggestions(
+    record: ImageRecord, of_run: tuple[Annotation, ...]
+) -> tuple[Annotation, ...]:
+    """Return the suggestions for an image, those of the last run among them.
+
+    A label is suggested by the model that finds it best; one that nobody wanted, by
+    none.
+    """
+    learned = _on_screen().get(record.image_id)
+    if learned is None or record.status is ReviewStatus.APPROVED:
+        return of_run
+    own = _annotations(learned, record)
+    choice = learned.choice
+    others = [
+        box
+        for box in of_run
+        if box.label not in choice.unwanted and choice.model.get(box.label, RUN) == RUN
+    ]
+    return (*_apart_from(others, own), *own)
+
+
+def _on_screen() -> dict[str, Learned]:
+    on_screen: dict[str, Learned] = st.session_state.setdefault(_ON_SCREEN, {})
+    return on_screen
+
+
+def _annotations(learned: Learned, record: ImageRecord) -> tuple[Annotation, ...]:
+    boxes = learned.boxes
+    if record.ignored:
+        boxes = boxes.rows(~is_inside(boxes.xyxy, record.ignored, record.size))
+    by_model: dict[str, list[Annotation]] = {}
+    rows = (boxes.xyxy.tolist(), boxes.confidence.tolist(), boxes.label.tolist())
+    for xyxy, confidence, label in zip(*rows, strict=True):
+        model_id = learned.model_id.get(label, TAUGHT_ID)
+        annotation = Annotation(
+            box=Box(*xyxy),
+            label=label,
+            source=Source.MODEL,
+            confidence=confidence,
+            model_id=model_id,
+            changed_by=model_id,
+        )
+        by_model.setdefault(model_id, []).append(annotation)
+    return tuple(
+        box
+        for model_id, found in by_model.items()
+        for box in suggested(record, found, model_id=model_id)
+    )
+
+
+def _apart_from(
+    boxes: Sequence[Annotation], others: Sequence[Annotation]
+) -> list[Annotation]:
+    """Return the boxes that are of no object which one of the others is of."""
+    if not boxes or not others:
+        return list(boxes)
+    iou = pairwise_iou(
+        as_xyxy([one.box for one in boxes]), as_xyxy([one.box for one in others])
+    )
+    return [
+        boxes[row] for row in np.flatnonzero(iou.max(axis=1) < ONE_OBJECT_IOU).tolist()
+    ]

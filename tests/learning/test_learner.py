@@ -1,0 +1,195 @@
+"""A dataset learns while people label: refits, suggestions, training runs."""
+
+import time
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from imagebase.annotation import ImageRecord, ReviewStatus
+from imagebase.editing.records import approve
+from imagebase.geometry import pairwise_iou
+from imagebase.jobs.learning import ASKED_EVERY, Learner
+from imagebase.jobs.learning_thread import LearningThread
+from imagebase.store import Scope, Store
+from imagebase.store.learning import (
+    LearningRow,
+    LearningState,
+    TrainedWhileLabelling,
+    Verdict,
+)
+from tests.detection.taught.test_teach import scene
+from tests.learning.conftest import add_scene, with_boxes
+
+MAX_PIXELS = 10**7
+
+
+@pytest.fixture
+def learner(store: Store, scope: Scope) -> Learner:
+    return Learner(store, scope, max_pixels=MAX_PIXELS, start_training=None)
+
+
+def run(learner: Learner) -> None:
+    for _ in range(200):
+        pause = learner.step()
+        if pause == ASKED_EVERY:
+            return
+        time.sleep(pause)
+    raise AssertionError("it does not come to an end")
+
+
+def approved(store: Store, scope: Scope, record: ImageRecord) -> ImageRecord:
+    return store.save(scope, approve(record, who="ann"))
+
+
+def set_state(store: Store, scope: Scope, state: LearningState) -> None:
+    store.change_learning(scope, lambda row: replace(row, state=state))
+
+
+def found_discs(learner: Learner, record: ImageRecord, seed: int) -> float:
+    """Return which share of an image's discs is suggested."""
+    learned = learner.learned(record.image_id)
+    assert learned is not None
+    true = [xyxy for xyxy, label in scene(seed=seed)[1] if label == "disc"]
+    iou = pairwise_iou(np.array(true, np.float32), learned.boxes.xyxy)
+    return float((iou.max(axis=1, initial=0) >= 0.5).mean())
+
+
+def test_suggestions_come_after_the_first_approval(
+    store: Store, scope: Scope, scenes: list[ImageRecord], learner: Learner
+) -> None:
+    run(learner)
+    assert learner.learned(scenes[2].image_id) is None
+
+    approved(store, scope, scenes[0])
+    run(learner)
+
+    assert learner.status().images == 1
+    assert found_discs(learner, scenes[2], 2) == 1.0
+
+
+def test_nobodys_boxes_change(
+    store: Store, scope: Scope, scenes: list[ImageRecord], learner: Learner
+) -> None:
+    approved(store, scope, scenes[0])
+    before = store.records(scope)
+    run(learner)
+
+    assert store.records(scope) == before
+
+
+def test_an_image_that_is_not_approved_any_more_is_unlearned(
+    store: Store, scope: Scope, scenes: list[ImageRecord], learner: Learner
+) -> None:
+    record = approved(store, scope, scenes[0])
+    run(learner)
+    store.save(scope, replace(record, status=ReviewStatus.SUGGESTED))
+    run(learner)
+
+    assert learner.status().images == 0
+
+
+def test_images_are_judged_by_what_was_suggested_before_they_were_approved(
+    store: Store, scope: Scope, learner: Learner
+) -> None:
+    store.add_labels(scope, ["disc"])
+    records = [add_scene(store, scope, seed) for seed in range(6)]
+    learner.following = [record.image_id for record in records]
+    for seed, record in enumerate(records[:5]):
+        drawn = store.save(scope, with_boxes(record, seed, "disc"))
+        approved(store, scope, drawn)
+        run(learner)
+
+    # Nothing was known of the first one.
+    assert learner.status().ap50["disc"] > 0.5
+
+
+def test_switched_off_nothing_is_suggested_and_paused_nothing_is_learned(
+    store: Store, scope: Scope, scenes: list[ImageRecord], learner: Learner
+) -> None:
+    approved(store, scope, scenes[0])
+    run(learner)
+    set_state(store, scope, LearningState.PAUSED)
+    approved(store, scope, scenes[1])
+    run(learner)
+    assert learner.status().images == 1
+    assert learner.learned(scenes[2].image_id) is not None
+
+    set_state(store, scope, LearningState.OFF)
+    run(learner)
+    assert learner.learned(scenes[2].image_id) is None
+
+    set_state(store, scope, LearningState.ON)
+    run(learner)
+    assert learner.status().images == 2
+
+
+def test_a_training_run_starts_once_there_is_enough(
+    store: Store, scope: Scope, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[dict[str, Any]] = []
+    learner = Learner(
+        store,
+        scope,
+        max_pixels=MAX_PIXELS,
+        start_training=lambda _, parameters: started.append(parameters),
+    )
+    record = store.save(scope, with_boxes(add_scene(store, scope, 0), 0, "disc"))
+    approved(store, scope, record)
+    run(learner)
+    assert not started
+
+    monkeypatch.setattr("imagebase.jobs.learning.may_train", lambda *_, **__: True)
+    monkeypatch.setattr("imagebase.jobs.learning._CHECK_SECONDS", 0.0)
+    run(learner)
+    assert started[0]["learning"] is True
+    assert started[0]["minutes"] > 0
+
+
+def test_the_previous_model_is_used_again(store: Store, scope: Scope) -> None:
+    first = TrainedWhileLabelling("a", "First", 0.5, 0.7, 10, Verdict.USED)
+    second = TrainedWhileLabelling("b", "Second", 0.7, 0.8, 12, Verdict.USED)
+    store.change_learning(scope, lambda row: row.with_run(first))
+    store.change_learning(scope, lambda row: row.with_run(second))
+    assert store.learning(scope).trained == second
+
+    store.change_learning(scope, LearningRow.without_last_used)
+    assert store.learning(scope).trained == first
+    store.change_learning(scope, LearningRow.without_last_used)
+    assert store.learning(scope).trained is None
+    assert [run.verdict for run in store.learning(scope).runs] == [Verdict.UNDONE] * 2
+
+
+def test_the_thread_learns_in_the_background_and_ends(
+    store: Store, scope: Scope, scenes: list[ImageRecord]
+) -> None:
+    approved(store, scope, scenes[0])
+    thread = LearningThread(store)
+    thread.follow(scope, [scenes[2].image_id])
+    try:
+        end = time.monotonic() + 60
+        while thread.learned(scope, scenes[2].image_id) is None:
+            assert time.monotonic() < end, "nothing was learned in a minute"
+            time.sleep(0.05)
+    finally:
+        thread.close()
+    assert thread.status(scope).images == 1
+
+
+def test_a_deleted_dataset_ends_no_thread(
+    store: Store, scope: Scope, scenes: list[ImageRecord]
+) -> None:
+    other = replace(scope, dataset_id="gone")
+    thread = LearningThread(store)
+    thread.follow(other, [])
+    thread.follow(scope, [scenes[2].image_id])
+    approved(store, scope, scenes[0])
+    try:
+        end = time.monotonic() + 60
+        while not thread.status(scope).images:
+            assert time.monotonic() < end, "nothing was learned in a minute"
+            thread.follow(scope, [scenes[2].image_id])
+            time.sleep(0.05)
+    finally:
+        thread.close()
