@@ -54,7 +54,13 @@ from imagebase.learning.choice import (
     challenge,
     choose,
 )
-from imagebase.learning.schedule import Labelled, may_train, minutes_for, to_forget
+from imagebase.learning.schedule import (
+    QUICK,
+    Labelled,
+    may_train,
+    minutes_for,
+    to_forget,
+)
 from imagebase.training.data import SourceImage
 
 STANDS: Final = (0.5, 0.75)
@@ -211,15 +217,17 @@ class Trainer:
         self._minutes = minutes
         self._steps_each = steps_each
         self._count = 0
+        self._base: Path | None = None
 
-    def run(self, seen: Sequence[Photo], base: Path | None, *, now: float) -> Run:
+    def run(self, seen: Sequence[Photo], *, now: float) -> Run:
         """Return a run that starts now, seconds of the person's time."""
         minutes = self._minutes or minutes_for(len(seen))
         length = Length(steps=round(minutes * self._steps_each))
         self._count += 1
         folder = self._folder / str(self._count)
-        settings = settings_for(self._count, length, base)
+        settings = settings_for(self._count, length, self._base)
         done = trained(folder, [_source(photo) for photo in seen], settings)
+        self._base = done.model
         names = frozenset(photo.path.name for photo in seen)
         detector = load_single(model_in_folder(done.model))
         return Run(names, now + 60 * minutes, detector)
@@ -237,6 +245,7 @@ class Loop:
     def __init__(self, trainer: Trainer | None) -> None:
         self._teacher = Teacher()
         self._taught: TaughtModel | None = None
+        self._taught_before: TaughtModel | None = None
         self._trained: Detector | None = None
         self._trainer = trainer
         self._running: Run | None = None
@@ -252,8 +261,11 @@ class Loop:
         """Return what is shown on an image, and keep what every model found there."""
         started = time.perf_counter()
         self._found = {}
-        if self._taught is not None:
-            self._found[TAUGHT] = _taught_found(self._taught, scene)
+        # Later an image is on screen before the last one was learned from.
+        is_quick = len(self._seen) <= QUICK
+        taught = self._taught if is_quick else self._taught_before
+        if taught is not None:
+            self._found[TAUGHT] = _taught_found(taught, scene)
         if self._trained is not None:
             self._found[TRAINED] = _detector_found(self._trained, scene.loaded)
         self._found[SHOWN] = self.choice.shown(self._found)
@@ -298,7 +310,7 @@ class Loop:
             oldest = to_forget(self._examples)
             self._teacher.drop(oldest)
             del self._examples[oldest]
-        self._taught = self._teacher.model()
+        self._taught_before, self._taught = self._taught, self._teacher.model()
         self.costs.fits += 1
         self.costs.fitting += time.perf_counter() - started
         if self._trainer is not None:
@@ -320,7 +332,7 @@ class Loop:
         boxes = sum(len(photo.boxes) for photo in self._seen)
         if may_train(Labelled(len(self._seen), boxes), trained_on=self._trained_on):
             started = time.perf_counter()
-            self._running = trainer.run(self._seen, None, now=now)
+            self._running = trainer.run(self._seen, now=now)
             self.costs.training += time.perf_counter() - started
             self._trained_on = len(self._seen)
 

@@ -18,6 +18,7 @@ from imagebase.annotation import ImageRecord, ReviewStatus
 from imagebase.detection.candidates import Candidates, unpack
 from imagebase.detection.detector import Detector
 from imagebase.detection.factory import ModelConfig, configured_detector
+from imagebase.detection.library import registered_model
 from imagebase.detection.taught.described_image import DescribedImage
 from imagebase.detection.taught.taught_detector import TaughtDetector
 from imagebase.detection.taught.teacher import MOST_EXAMPLES, Teacher
@@ -57,6 +58,7 @@ from imagebase.store.learning import (
     TrainedWhileLabelling,
     Verdict,
 )
+from imagebase.training.sources import Round, model_to_use
 
 TAUGHT_ID: Final = "learned-while-labelling"
 """The model id of boxes that the taught model suggests while people label."""
@@ -431,6 +433,16 @@ class Learner:
             self._judged = judged
             self._choose()
 
+    def _base(self, rounds: Sequence[Round]) -> str:
+        """Return the model to start from: that of the last run while there is one."""
+        if not rounds:
+            return DEFAULT_MODEL
+        try:
+            name = model_to_use(rounds[-1])
+            return registered_model(name, owner_id=self._scope.owner_id).name
+        except ImageBaseError:
+            return DEFAULT_MODEL
+
     def _train_if_due(self, last: JobInfo | None) -> None:
         rows = self._store.image_contents(self._scope, statuses=[ReviewStatus.APPROVED])
         counts = [row.box_count for row in rows if row.box_count]
@@ -444,7 +456,7 @@ class Learner:
         if self._start_training is not None:
             parameters = {
                 "name": "Learned while labelling",
-                "base": DEFAULT_MODEL,
+                "base": self._base(rounds),
                 "minutes": minutes_for(len(counts)),
                 LEARNING: True,
             }

@@ -16,6 +16,9 @@ _MINUTES: Final = ((60, 2.0), (150, 3.0))
 _LONGEST_MINUTES: Final = 4.0
 # Of the images that are shown next, so many are relabelled before all others.
 SHOWN_NEXT: Final = 3
+# A model of so few images gets better with each: the image on screen shows what the
+# newest one finds. Later what was found beforehand is as good, and stays.
+QUICK: Final = 10
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,15 @@ from imagebase.annotation.states import GROUPS, group_counts
 from imagebase.disk_space import free_bytes
 from imagebase.errors import ImageBaseError
 from imagebase.settings import ASSETS_FOLDER, PROJECT_ROOT, Mode, settings
-from imagebase.ui import address, bulk_progress, job_progress, services, state, widgets
+from imagebase.ui import (
+    address,
+    bulk_progress,
+    job_progress,
+    learning_switch,
+    services,
+    state,
+    widgets,
+)
 from imagebase.ui.identity import (
     has_login,
     logout_button,
@@ -220,6 +228,7 @@ def _backup_button() -> None:
 def _manage(name: str) -> None:
     _name_form("New dataset", _NEW_DATASET, "Create", on_submit=_create)
     _name_form("Rename this dataset", _RENAME, "Rename", on_submit=_rename, shown=name)
+    learning_switch.switch("sidebar.learning")
     _backup_button()
     is_sure = st.checkbox("Delete this dataset with all images and labels", key=_SURE)
     st.button(

@@ -16,15 +16,13 @@ from imagebase.detection.merge import suggested
 from imagebase.geometry import as_xyxy, pairwise_iou
 from imagebase.jobs.learning import TAUGHT_ID, Learned
 from imagebase.learning.choice import ONE_OBJECT_IOU, RUN
+from imagebase.learning.schedule import QUICK
 from imagebase.store.learning import LearningState
 from imagebase.ui import services, state
 
 _ON_SCREEN: Final = "imagebase.learned.on_screen"
 _REVISION: Final = "imagebase.learned.revision"
 _KEPT: Final = 64
-# A model of so few images gets better with each: what it finds anew is shown at once,
-# while nobody has changed the image.
-_QUICK: Final = 10
 
 
 def follow(record: ImageRecord, following: Sequence[str]) -> None:
@@ -55,7 +53,7 @@ def is_news(record: ImageRecord) -> bool:
     if learned is None or record.status is ReviewStatus.APPROVED:
         return False
     is_changed = before[1] != record.revision
-    is_quick = services.learner().status(scope).images <= _QUICK and not is_changed
+    is_quick = services.learner().status(scope).images <= QUICK and not is_changed
     return shown is None or (is_quick and shown.version != learned.version)
 
 

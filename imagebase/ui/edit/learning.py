@@ -1,15 +1,13 @@
 """What the dataset learns while a person labels: one line on Edit, and its details."""
 
-from dataclasses import replace
 from typing import Final
 
 import pandas as pd
 import streamlit as st
 
 from imagebase.annotation import ImageRecord
-from imagebase.jobs.learning import LEARNING, LearningStatus
-from imagebase.jobs.training import KIND
-from imagebase.store import JobInfo, JobState
+from imagebase.jobs.learning import LearningStatus
+from imagebase.store import JobInfo
 from imagebase.store.learning import (
     LearningRow,
     LearningState,
@@ -18,8 +16,8 @@ from imagebase.store.learning import (
 )
 from imagebase.ui import job_progress, learned_boxes, services, state, widgets
 from imagebase.ui.edit import navigation
+from imagebase.ui.learning_switch import change, switch, training_run
 
-SWITCH: Final = "Learn while labelling"
 _FOLLOWING: Final = 12
 _POLL_SECONDS: Final = 1.0
 _NAMED_LABELS: Final = 3
@@ -43,7 +41,7 @@ def draw(record: ImageRecord) -> None:
 
 def _is_busy() -> bool:
     is_learning = services.learner().status(state.scope()).is_busy
-    return is_learning or job_progress.is_active(_training())
+    return is_learning or job_progress.is_active(training_run())
 
 
 @st.fragment(run_every=_POLL_SECONDS)
@@ -76,7 +74,7 @@ def _button(words: str, icon: str, then: LearningState) -> None:
         key=f"edit.learning.{icon}",
         icon=f":material/{icon if icon == 'pause' else 'play_arrow'}:",
         type="tertiary",
-        on_click=_change,
+        on_click=change,
         args=(then,),
     )
 
@@ -92,7 +90,7 @@ def _in_words(row: LearningRow, status: LearningStatus) -> str:
     sentences = [f"{learned}."]
     if row.state is LearningState.PAUSED:
         sentences.insert(0, "Paused.")
-    job = _training()
+    job = training_run()
     if job is not None and job.state.is_active:
         sentences.append(f"Training a YOLOv4-tiny: {_progress(job)}")
     elif row.trained is not None:
@@ -122,28 +120,6 @@ def _progress(job: JobInfo) -> str:
     return job.message if job.message else "starting …"
 
 
-def _training() -> JobInfo | None:
-    """Return the newest training run if it was started by learning."""
-    job = job_progress.latest(KIND)
-    return job if job is not None and job.parameters.get(LEARNING) else None
-
-
-def switch(key: str) -> None:
-    """Draw the switch of the dataset."""
-    row = services.store().learning(state.scope())
-    # Keyed by what is stored, which another person may change.
-    is_on = row.state is not LearningState.OFF
-    st.toggle(
-        SWITCH,
-        value=is_on,
-        key=f"{key}.{state.scope().dataset_id}.{is_on}",
-        on_change=_change,
-        args=(LearningState.OFF if is_on else LearningState.ON,),
-        help="After each approval the next images get better suggestions. Boxes that "
-        "people drew or accepted are never changed.",
-    )
-
-
 def _details(row: LearningRow, status: LearningStatus) -> None:
     switch("edit.learning.switch")
     if status.ap50:
@@ -169,20 +145,6 @@ def _details(row: LearningRow, status: LearningStatus) -> None:
             icon=":material/undo:",
             on_click=_undo,
         )
-
-
-@state.reports_errors
-def _change(then: LearningState) -> None:
-    """Learn, pause or stop; a training run pauses and resumes with it."""
-    store, scope = services.store(), state.scope()
-    store.change_learning(scope, lambda row: replace(row, state=then))
-    job = _training()
-    if job is None:
-        return
-    if then is not LearningState.ON and job.state.is_active:
-        store.cancel_job(scope, job.job_id)
-    elif then is LearningState.ON and job.state is JobState.CANCELLED:
-        services.runner().resume(scope, job.job_id)
 
 
 @state.reports_errors
