@@ -6,9 +6,10 @@ time, what teaching with the most examples takes and an image afterwards, once t
 have seen it.
 
     python -m benchmarks.teach [--set bccd|raccoon|all] [--images N] [--draws N]
-        [--examples 1,3,5,10]
+        [--examples 1,3,5,10] [--together]
 
-`--images` takes the first images of the set in a seeded order. Reads `../shared/data`.
+`--images` takes the first images of the set in a seeded order; `--together` teaches one
+model all labels of the set. Reads `../shared/data`.
 """
 
 import argparse
@@ -20,10 +21,11 @@ import numpy as np
 
 from benchmarks.point import Photo, photos
 from imagebase.annotation import Box
+from imagebase.detection.candidates import Candidates
 from imagebase.detection.nms import nms
 from imagebase.detection.taught.described_image import DescribedImage
-from imagebase.detection.taught.fit import Lesson, fit
-from imagebase.detection.taught.scores import scored
+from imagebase.detection.taught.taught_detector import TaughtDetector
+from imagebase.detection.taught.teacher import Teacher
 from imagebase.evaluation.arrays import EvaluatedImage, Predictions, Truth
 from imagebase.evaluation.average_precision import coco_figures
 from imagebase.evaluation.ground_truth import truth_of
@@ -72,39 +74,71 @@ def _item(photo: Photo, labels: Sequence[str]) -> Item:
     return Item(photo.path.name, DescribedImage.of(loaded.rgb, loaded.size), boxes)
 
 
-def judged(every: Sequence[Item], label: str, examples: int, draws: int) -> Judged:
-    """Return the figures of a label from so many example images."""
+def judged(
+    every: Sequence[Item], labels: Sequence[str], examples: int, draws: int
+) -> dict[str, Judged]:
+    """Return the figures of labels that are taught together with so many examples."""
     random = np.random.default_rng(0)
-    having = [index for index, item in enumerate(every) if len(item.boxes[label])]
+    having = [
+        index
+        for index, item in enumerate(every)
+        if all(len(item.boxes[label]) for label in labels)
+    ]
     rows = []
     for _ in range(draws):
         chosen = set(random.permutation(having)[:examples].tolist())
         rest = [item for index, item in enumerate(every) if index not in chosen]
-        rows.append(_one_draw([every[index] for index in sorted(chosen)], rest, label))
-    return Judged(*(float(figure) for figure in np.mean(rows, axis=0)))
+        taught = [every[index] for index in sorted(chosen)]
+        rows.append(_one_draw(taught, rest, labels))
+    return {
+        label: Judged(*np.mean([row[label] for row in rows], axis=0).tolist())
+        for label in labels
+    }
 
 
-def _one_draw(chosen: Sequence[Item], rest: Sequence[Item], label: str) -> Judged:
+def _one_draw(
+    chosen: Sequence[Item], rest: Sequence[Item], labels: Sequence[str]
+) -> dict[str, Judged]:
     started = time.process_time()
-    lessons = [
-        Lesson(item.scene, item.boxes[label], np.zeros(len(item.boxes[label]), np.intp))
-        for item in chosen
-    ]
-    model = fit([label], lessons)
-    taught = time.process_time()
-    found: list[tuple[int, int, Sequence[float], float]] = []
-    for index, item in enumerate(rest):
-        boxes = scored(model, item.scene)
-        confidence = boxes.confidence[:, 0]
-        stays = nms(boxes.xyxy, confidence, nms_threshold=DEFAULT_NMS_IOU)
-        found += [
-            (index, 0, boxes.xyxy[row].tolist(), float(confidence[row]))
-            for row in stays[:_MOST_BOXES]
-            if confidence[row] >= _LEAST_CONFIDENCE
+    teacher = Teacher(labels)
+    for item in chosen:
+        boxes = [
+            (Box(*corners), label)
+            for label in labels
+            for corners in item.boxes[label].tolist()
         ]
+        teacher.put(item.name, item.scene, *zip(*boxes, strict=True))
+    detector = TaughtDetector(teacher.model(), name="taught")
+    taught = time.process_time()
+    found = {label: _Found([]) for label in labels}
+    for index, item in enumerate(rest):
+        candidates = detector.candidates_of(item.scene, _LEAST_CONFIDENCE)
+        for place, label in enumerate(detector.labels):
+            found[label].add(index, candidates.rows(candidates.class_id == place))
     spent = (time.process_time() - taught) / max(len(rest), 1)
-    ap50 = coco_figures(_truth(rest, label), Predictions.of(found))["AP50"]
-    return Judged(ap50 or 0.0, taught - started, spent)
+    return {
+        label: Judged(
+            coco_figures(_truth(rest, label), Predictions.of(found[label].rows))["AP50"]
+            or 0.0,
+            taught - started,
+            spent,
+        )
+        for label in labels
+    }
+
+
+class _Found(NamedTuple):
+    """Boxes of one label, as `Predictions.of` takes them."""
+
+    rows: list[tuple[int, int, Sequence[float], float]]
+
+    def add(self, image: int, candidates: Candidates) -> None:
+        stays = nms(
+            candidates.xyxy, candidates.confidence, nms_threshold=DEFAULT_NMS_IOU
+        )
+        for row in stays[:_MOST_BOXES]:
+            corners = candidates.xyxy[row].tolist()
+            self.rows.append((image, 0, corners, float(candidates.confidence[row])))
 
 
 def _truth(rest: Sequence[Item], label: str) -> Truth:
@@ -125,6 +159,7 @@ def main() -> None:
     parser.add_argument("--set", choices=[*LABELS, "all"], default="all")
     parser.add_argument("--images", type=int)
     parser.add_argument("--draws", type=int, default=6)
+    parser.add_argument("--together", action="store_true")
     parser.add_argument("--examples", default="1,3,5,10")
     options = parser.parse_args()
     counts = [int(count) for count in options.examples.split(",")]
@@ -136,14 +171,17 @@ def main() -> None:
         started = time.process_time()
         every = items(name, options.images)
         nets = (time.process_time() - started) / max(len(every), 1) * 1e3
-        for label in LABELS[name]:
-            rows = [judged(every, label, count, options.draws) for count in counts]
-            figures = " | ".join(f"{row.ap50:.2f}" for row in rows)
-            teaching, image = rows[-1].teaching, rows[-1].image * 1e3
-            row = (
-                f"| {label} | {len(every)} | {figures} | {teaching:.1f} | {image:.0f} |"
-            )
-            print(row, flush=True)
+        groups = (
+            [LABELS[name]] if options.together else [(one,) for one in LABELS[name]]
+        )
+        for group in groups:
+            by_count = [judged(every, group, count, options.draws) for count in counts]
+            for label in group:
+                rows = [figures[label] for figures in by_count]
+                figures = " | ".join(f"{row.ap50:.2f}" for row in rows)
+                teaching, image = rows[-1].teaching, rows[-1].image * 1e3
+                row = f"| {label} | {len(every)} | {figures} | {teaching:.1f} | "
+                print(f"{row}{image:.0f} |", flush=True)
         print(f"{name}: the nets take {nets:.0f} ms an image, once")
 
 

@@ -44,7 +44,8 @@ _Models = Annotated[
         "--model",
         metavar="NAME[&NAME…][@SIZE][+accurate][+f32|+bf16]",
         help="A model's name, folder or .onnx file, with its input size, quality and "
-        "precision; & between models forms an ensemble. May be given more than once.",
+        "precision; & between models forms an ensemble. examples:FOLDER teaches one by "
+        "the images and label files there. May be given more than once.",
     ),
 ]
 _Detections = Annotated[

@@ -15,6 +15,7 @@ from typing import Final, Protocol, Self
 import numpy as np
 
 from imagebase.detection.candidates import Candidates, Detections, select
+from imagebase.detection.detection_model import EXAMPLES, load_model
 from imagebase.detection.detector import Detector
 from imagebase.detection.factory import (
     ACCURATE,
@@ -49,8 +50,8 @@ class ModelSpec:
     """A model and how it is run.
 
     spec: as requested; its name in every table.
-    models: names, folders or .onnx files; more than one vote. input_size: None is the
-    model's own.
+    models: names, folders, files, or `examples:` and a folder; more than one vote.
+    input_size: None is the model's own.
     """
 
     spec: str
@@ -58,6 +59,11 @@ class ModelSpec:
     input_size: int | None = None
     is_accurate: bool = False
     precision: str = "auto"
+
+    @property
+    def is_by_examples(self) -> bool:
+        """Say whether it is one model that a folder of examples teaches."""
+        return len(self.models) == 1 and self.models[0].startswith(EXAMPLES)
 
 
 def parse_model_spec(spec: str) -> ModelSpec:
@@ -225,7 +231,16 @@ def run_pass(
 
 
 def _detector(model_spec: ModelSpec, owner_id: str, find: FindModel) -> Detector:
-    """Return a detector loaded for this pass alone, as its start-up is measured."""
+    """Return a detector loaded for this pass alone, as its start-up is measured.
+
+    A browser's names are registered ones: it cannot name a folder of examples.
+    """
+    if model_spec.is_by_examples and find is find_model:
+        return load_model(
+            model_spec.models[0],
+            quality=ACCURATE if model_spec.is_accurate else FAST,
+            input_size=model_spec.input_size,
+        ).detector
     return load_detector(
         [find(model, owner_id=owner_id) for model in model_spec.models],
         quality=ACCURATE if model_spec.is_accurate else FAST,

@@ -113,7 +113,7 @@ def evaluate(
         output: a folder, made if need be.
         images: a folder, a zip, one image or a URL; models need it.
         models: each `NAME[@SIZE][+accurate][+f32|+bf16]`; with & between names an
-            ensemble.
+            ensemble; or `examples:` and a folder, as in `load_model`.
         detections: results of other programs, by a name for each.
         labels_format: of the ground truth; None recognises it.
         label_mapping: what a model's label is called in the ground truth; None leaves
@@ -222,7 +222,7 @@ def _check(asked: _Request) -> list[ModelSpec]:
             "A model needs images to run on; name their folder."
         )
     for model_spec in model_specs:
-        for name in model_spec.models:
+        for name in () if model_spec.is_by_examples else model_spec.models:
             find_model(name)
     if asked.labels_format:
         readable_format(asked.labels_format)

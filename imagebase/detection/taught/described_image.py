@@ -26,8 +26,10 @@ _MOST_CANDIDATES: Final = 250
 _STEP: Final = 0.34
 _MOST_WINDOWS: Final = 1500
 # Weights of the extra features against those of the nets, found on raccoons and blood
-# cells (`python -m benchmarks.teach`); the look has to be as long as the means.
-_CONFIDENCE_WEIGHT, _SIZE_WEIGHT, _SQUARE_WEIGHT = 2.0, 0.3, 0.09
+# cells (`python -m benchmarks.teach`).
+_CONFIDENCE_WEIGHT: Final = 2.0
+SIZE_WEIGHT, SQUARE_WEIGHT = 0.3, 0.09
+# The look has to be as long as the means.
 _LOOK_WEIGHT: Final = 3**0.5
 
 
@@ -130,8 +132,8 @@ class DescribedImage:
         return np.concatenate(
             [
                 root * _CONFIDENCE_WEIGHT,
-                extent * _SIZE_WEIGHT,
-                extent**2 * _SQUARE_WEIGHT,
+                extent * SIZE_WEIGHT,
+                extent**2 * SQUARE_WEIGHT,
             ],
             axis=1,
         )

@@ -9,8 +9,10 @@ from imagebase.detection.taught.described_image import DescribedImage, Places
 from imagebase.detection.taught.model import TaughtModel
 from imagebase.geometry import FloatArray, clip_xyxy
 
-# Of the candidates of the nets, and of the windows, that many are looked at.
+# Of the candidates of the nets, and of the windows, that many are looked at; more for
+# each further label.
 _LOOKED_AT, _WINDOWS_LOOKED_AT = 60, 40
+_MORE_EACH, _MOST_WINDOWS_LOOKED_AT = 10, 100
 # Windows that overlap are suppressed among so many of the best.
 _BEST_WINDOWS: Final = 300
 _SAME_BOX_IOU: Final = 0.7
@@ -58,17 +60,37 @@ def linear(features: FloatArray, weights: FloatArray) -> FloatArray:
 def likeliest(
     places: Places, first: FloatArray, *, candidates: int
 ) -> np.ndarray[tuple[int], np.dtype[np.intp]]:
-    """Return the rows that are worth a look by any label's first score.
+    """Return the rows that are worth a look: the best of each label in turn.
 
     Args:
         places: the candidates, then the windows. candidates: how many there are.
         first: scores, shape (N, L).
     """
-    best = first.max(axis=1)
-    of_nets = np.argsort(-best[:candidates], kind="stable")[:_LOOKED_AT]
-    windows = np.argsort(-best[candidates:], kind="stable")[:_BEST_WINDOWS] + candidates
-    stays = nms(places.xyxy[windows], best[windows], nms_threshold=_SAME_BOX_IOU)
-    return np.concatenate([of_nets, windows[stays[:_WINDOWS_LOOKED_AT]]])
+    labels = first.shape[1] - 1
+    of_nets = np.argsort(_ranks(first[:candidates]), kind="stable")
+    ranks = _ranks(first[candidates:])
+    windows = np.argsort(ranks, kind="stable")[: _BEST_WINDOWS * (labels + 1)]
+    stays = nms(
+        places.xyxy[candidates:][windows],
+        -ranks[windows].astype(np.float32),
+        nms_threshold=_SAME_BOX_IOU,
+    )
+    most = min(_WINDOWS_LOOKED_AT + _MORE_EACH * labels, _MOST_WINDOWS_LOOKED_AT)
+    return np.concatenate(
+        [
+            of_nets[: _LOOKED_AT + _MORE_EACH * labels],
+            windows[stays[:most]] + candidates,
+        ]
+    )
+
+
+def _ranks(first: FloatArray) -> np.ndarray[tuple[int], np.dtype[np.intp]]:
+    """Return each row's best rank in any label, 0 the best, shape (N,)."""
+    order = np.argsort(-first, axis=0, kind="stable")
+    ranks = np.empty_like(order)
+    np.put_along_axis(ranks, order, np.arange(len(first))[:, None], axis=0)
+    best: np.ndarray[tuple[int], np.dtype[np.intp]] = ranks.min(axis=1)
+    return best
 
 
 def moved(xyxy: FloatArray, moves: FloatArray, scene: DescribedImage) -> FloatArray:

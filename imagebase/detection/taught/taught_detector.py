@@ -19,10 +19,12 @@ from imagebase.detection.taught.described_image import DescribedImage
 from imagebase.detection.taught.feature_net import feature_net
 from imagebase.detection.taught.model import TaughtModel
 from imagebase.detection.taught.scores import scored
+from imagebase.geometry import FloatArray, pairwise_iou
 
 # Objects are looked at from closer than the nets see them.
 WANTED: Final = Size(1024, 1024)
 _ID_DIGITS: Final = 12
+_SAME_OBJECT_IOU: Final = 0.5
 
 
 class TaughtDetector:
@@ -54,7 +56,7 @@ class TaughtDetector:
         floor: float = CANDIDATE_FLOOR,
         mirrored: bool = False,
     ) -> Candidates:
-        """Return every box and label above the floor, before suppression.
+        """Return boxes above the floor, before those of one label are suppressed.
 
         Arguments are those of `Detector.candidates`.
         """
@@ -65,17 +67,31 @@ class TaughtDetector:
     def candidates_of(
         self, scene: DescribedImage, floor: float = CANDIDATE_FLOOR
     ) -> Candidates:
-        """Return every box and label above the floor on an image that nets have seen.
+        """Return the boxes on an image that nets have seen, each with its best label.
 
-        The boxes are in pixels of the full image, not suppressed.
+        They are in pixels of the full image and above the floor; suppressed are only
+        those of another label than a surer one at the same place.
         """
         found = scored(self.model, scene)
-        row, class_id = np.nonzero(found.confidence >= floor)
-        return Candidates(
-            found.xyxy[row],
-            found.confidence[row, class_id],
-            class_id.astype(np.int32),
+        label = found.confidence.argmax(axis=1)
+        confidence = found.confidence.max(axis=1)
+        stays = np.flatnonzero(
+            (confidence >= floor) & ~_is_another(found.xyxy, confidence, label)
         )
+        return Candidates(
+            found.xyxy[stays], confidence[stays], label[stays].astype(np.int32)
+        )
+
+
+def _is_another(
+    xyxy: FloatArray, confidence: FloatArray, label: NDArray[np.intp]
+) -> NDArray[np.bool_]:
+    """Say whether a surer box there has another label: an object has one."""
+    is_other = label[:, None] != label
+    is_surer = confidence > confidence[:, None]
+    is_there = pairwise_iou(xyxy, xyxy) >= _SAME_OBJECT_IOU
+    another: NDArray[np.bool_] = (is_other & is_surer & is_there).any(axis=1)
+    return another
 
 
 def load_taught(model: Model) -> TaughtDetector:

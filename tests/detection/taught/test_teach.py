@@ -15,7 +15,7 @@ from imagebase.detection.detector import sha256_of_model
 from imagebase.detection.factory import shared_detector
 from imagebase.detection.library import ModelLibrary
 from imagebase.detection.model_card import ModelCard
-from imagebase.detection.taught.fit import logistic
+from imagebase.detection.taught.calibration import USUAL, logistic, logistic_of
 from imagebase.detection.taught.teach import Example, _name
 from imagebase.detection.taught.teacher import spread
 from imagebase.errors import (
@@ -25,6 +25,7 @@ from imagebase.errors import (
     UnknownModelError,
 )
 from imagebase.geometry import pairwise_iou
+from imagebase.settings import DEFAULT_CONFIDENCE
 
 Image = NDArray[np.uint8]
 Corners = tuple[float, float, float, float]
@@ -86,7 +87,7 @@ def test_more_of_the_examples_are_found(model: imagebase.DetectionModel) -> None
     assert model.name == "disc and square, 4 images"
     for seed in (20, 21, 22):
         rgb, boxes = scene(seed=seed)
-        found = model(rgb, confidence=0.5)
+        found = model(rgb)
         assert sorted(found.labels) == sorted(label for _, label in boxes)
         true = np.array([xyxy for xyxy, _ in boxes], np.float32)
         iou = pairwise_iou(found.xyxy, true)
@@ -154,7 +155,7 @@ def test_only_some_labels_are_taught_and_the_others_are_background() -> None:
     model = imagebase.teach(EXAMPLES, labels=["square"], name="squares")
     assert model.labels == ("square",)
     rgb, boxes = scene(seed=25)
-    found = model(rgb, confidence=0.5)
+    found = model(rgb)
     true = [xyxy for xyxy, label in boxes if label == "square"]
     assert len(found) == 1
     assert pairwise_iou(found.xyxy, np.array(true, np.float32))[0, 0] > 0.7
@@ -177,10 +178,12 @@ def test_annotate_and_evaluate_take_a_taught_model(
     boxes = imagebase.read_labels(tmp_path / "out" / "coco", images=labelled)
     assert {label for image in boxes for label in image.labels} == {"disc", "square"}
     path = imagebase.save_taught(model, tmp_path / "shapes.npz")
+    models = [str(path), f"examples:{labelled}"]
     evaluated = imagebase.evaluate(
-        labelled, tmp_path / "report", images=labelled, models=[str(path)]
+        labelled, tmp_path / "report", images=labelled, models=models
     )
-    assert evaluated.metrics[str(path)]["AP50"] > 0.8
+    for name in models:
+        assert evaluated.metrics[name]["AP50"] > 0.8
 
 
 def test_the_command_line_teaches_by_a_folder(labelled: Path, tmp_path: Path) -> None:
@@ -240,6 +243,16 @@ def test_only_taught_models_are_saved(
         imagebase.save_taught(model, tmp_path / "nowhere" / "a.npz")
     with pytest.raises(UnknownModelError):
         imagebase.load_model(tmp_path / "a.npz")
+
+
+def test_the_default_confidence_keeps_the_right_boxes() -> None:
+    score = np.repeat(np.array([0.2, 0.9], np.float32), [100, 20])
+    right = (score > 0.5).astype(np.float32)
+    slope, offset = logistic_of([(score[:60], right[:60]), (score[60:], right[60:])])
+    confidence = 1 / (1 + np.exp(-(slope * np.array([0.2, 0.9]) + offset)))
+    assert confidence[0] < 0.1
+    assert confidence[1] > DEFAULT_CONFIDENCE + 0.2
+    assert logistic_of([(score, np.zeros_like(score))]) == USUAL
 
 
 def test_confidence_is_half_between_right_and_wrong_boxes() -> None:
