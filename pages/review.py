@@ -3,7 +3,16 @@
 import streamlit as st
 
 from imagebase.ui import find_more, frame, widgets
-from imagebase.ui.review import crops, figures, filters, found, lists, queue
+from imagebase.ui.review import (
+    crops,
+    duplicates,
+    figures,
+    filters,
+    found,
+    image_map,
+    lists,
+    queue,
+)
 from imagebase.ui.train import setup
 
 frame.enter()
@@ -15,6 +24,8 @@ VIEWS = {
     filters.CROPS: crops.contact_sheet,
     filters.IMAGES: lists.image_table,
     find_more.VIEW: found.view,
+    filters.MAP: image_map.image_map,
+    filters.DUPLICATES: duplicates.near_duplicates,
     filters.LABEL_ERRORS: queue.label_errors,
     filters.STATISTICS: figures.statistics,
 }

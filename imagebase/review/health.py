@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from imagebase.annotation import ReviewStatus
 from imagebase.geometry import FloatArray, box_area
 from imagebase.images.quality import near_duplicates
+from imagebase.store import ImageRow
 from imagebase.store.statistics import BoxTable, ImageTable
 
 # A net of 416 pixels sees such a box as a point, or not at all.
@@ -163,21 +164,58 @@ def is_whole_image(boxes: BoxTable, images: ImageTable) -> NDArray[np.bool_]:
     return area_shares(boxes, images) > WHOLE_SHARE
 
 
-def duplicate_groups(images: ImageTable) -> list[list[str]]:
-    """Return groups of images that look nearly the same, two members at least."""
+def duplicate_groups(
+    images: ImageTable, vectors: Mapping[str, NDArray[np.float32]] | None = None
+) -> list[list[str]]:
+    """Return groups of images that look nearly the same, two members at least.
+
+    vectors: of images, where they are known; see `near_duplicates`.
+    """
     pairs = zip(images.image_ids, images.difference_hash, strict=True)
-    return near_duplicates({image_id: digest for image_id, digest in pairs if digest})
+    hashes = {image_id: digest for image_id, digest in pairs if digest}
+    return near_duplicates(hashes, vectors=vectors)
 
 
-def findings(boxes: BoxTable, images: ImageTable) -> dict[Finding, tuple[str, ...]]:
-    """Return the images that each finding is about, in upload order, none without."""
+_DECIDED: Final = (
+    *(ReviewStatus.APPROVED, ReviewStatus.EDITED, ReviewStatus.IMPORTED),
+    *(ReviewStatus.SUGGESTED, ReviewStatus.NEW, ReviewStatus.REJECTED),
+)
+
+
+def best_of(rows: Sequence[ImageRow]) -> ImageRow:
+    """Return the image to keep of near-duplicates: the one with most work in it.
+
+    Approved ones come before edited ones, then those with more boxes, then larger ones,
+    then those that were uploaded first.
+    """
+    return min(
+        rows,
+        key=lambda row: (
+            _DECIDED.index(row.status),
+            -row.box_count,
+            -row.size.width * row.size.height,
+        ),
+    )
+
+
+def findings(
+    boxes: BoxTable,
+    images: ImageTable,
+    vectors: Mapping[str, NDArray[np.float32]] | None = None,
+) -> dict[Finding, tuple[str, ...]]:
+    """Return the images that each finding is about, in upload order, none without.
+
+    vectors: as in `duplicate_groups`.
+    """
     ids_of: dict[Finding, Iterable[str]] = {
         Finding.TINY_BOX: images.ids_at(boxes.image[is_tiny(boxes, images)]),
         Finding.WHOLE_IMAGE_BOX: images.ids_at(
             boxes.image[is_whole_image(boxes, images)]
         ),
         Finding.NEAR_DUPLICATE: (
-            image_id for group in duplicate_groups(images) for image_id in group
+            image_id
+            for group in duplicate_groups(images, vectors)
+            for image_id in group
         ),
     }
     for warning, finding in _OF_WARNING.items():

@@ -172,6 +172,16 @@ class ImageRows(StorePart):
             counts = Counter(tag for tags in connection.scalars(query) for tag in tags)
         return dict(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))
 
+    def file_names(self, scope: Scope) -> dict[str, str]:
+        """Return the file name of every image, by id, in upload order."""
+        query = (
+            select(images.c.image_id, images.c.file_name)
+            .where(images.c.dataset_id == scope.dataset_id)
+            .order_by(images.c.image_key)
+        )
+        with self._reading(scope) as connection:
+            return dict(connection.execute(query).all())
+
     def version(self, scope: Scope) -> str:
         """Return a text that differs once images, boxes, reviews or labels do."""
         query = select(datasets.c.version).where(

@@ -125,6 +125,16 @@ _BOX_COLUMNS: Final = tuple(
 )
 
 
+_ROW_COLUMNS: Final = (
+    images.c.image_id,
+    images.c.file_name,
+    images.c.status,
+    images.c.revision,
+    doubts.c.score,
+    doubts.c.reasons,
+)
+
+
 class Doubts(StorePart):
     """Which images to review first, and why."""
 
@@ -178,24 +188,38 @@ class Doubts(StorePart):
             offset: how many to leave out at the beginning.
             limit: how many to return at most; None is all.
         """
-        query: AnySelect = select(
-            images.c.image_id,
-            images.c.file_name,
-            images.c.status,
-            images.c.revision,
-            doubts.c.score,
-            doubts.c.reasons,
-        )
+        query: AnySelect = select(*_ROW_COLUMNS)
         query = _in_queue(query, scope, kind).order_by(*_order())
         with self._reading(scope) as connection:
             rows = connection.execute(query.offset(offset).limit(limit))
             return [_as_row(row) for row in rows]
 
-    def doubtful_ids(self, scope: Scope) -> list[str]:
-        """Return the ids of the images that need review, the most doubtful first."""
-        query = _in_queue(select(images.c.image_id), scope, None).order_by(*_order())
+    def doubtful_ids(self, scope: Scope, *, kind: DoubtKind | None = None) -> list[str]:
+        """Return the ids of the images that need review, the most doubtful first.
+
+        kind: only those that this reason speaks for; None is all.
+        """
+        query = _in_queue(select(images.c.image_id), scope, kind).order_by(*_order())
         with self._reading(scope) as connection:
             return list(connection.scalars(query))
+
+    def doubt_scores(self, scope: Scope) -> dict[str, float]:
+        """Return the score of each image that needs review, by id."""
+        query = _in_queue(select(images.c.image_id, doubts.c.score), scope, None)
+        with self._reading(scope) as connection:
+            return dict(connection.execute(query).all())
+
+    def queue_rows(self, scope: Scope, image_ids: Iterable[str]) -> list[DoubtRow]:
+        """Return these images in this order, also those without a doubt; score 0."""
+        query: AnySelect = select(*_ROW_COLUMNS)
+        query = query.outerjoin(doubts, doubts.c.image_key == images.c.image_key)
+        wanted = list(image_ids)
+        rows: dict[str, DoubtRow] = {}
+        with self._reading(scope) as connection:
+            for chunk in chunks(wanted):
+                mine = query.where(these_images(scope, chunk))
+                rows |= {row.image_id: _as_row(row) for row in connection.execute(mine)}
+        return [rows[image_id] for image_id in wanted if image_id in rows]
 
     def doubt_counts(self, scope: Scope) -> DoubtCounts:
         """Return the length of the queue, and of what each reason leaves of it."""
@@ -339,12 +363,12 @@ def _part(kind: DoubtKind) -> ColumnElement[float]:
 
 
 def _as_row(row: AnyRow) -> DoubtRow:
-    reasons = REASONS.validate_python(row.reasons)
+    reasons = REASONS.validate_python(row.reasons or {})
     return DoubtRow(
         image_id=row.image_id,
         file_name=row.file_name,
         status=ReviewStatus(row.status),
         revision=row.revision,
-        score=row.score,
+        score=row.score or 0.0,
         reasons=dict(sorted(reasons.items(), key=lambda reason: -reason[1].part)),
     )

@@ -1,13 +1,14 @@
 """Charts for light and dark themes; a click on a bar or cell filters."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final, Literal
+from typing import Any, Final, Literal, TypeVar
 
 import altair as alt
 import pandas as pd
 import streamlit as st
 
 from imagebase.annotation import ReviewStatus
+from imagebase.geometry import FloatArray
 from imagebase.review.corrections import Fate
 from imagebase.ui import state
 
@@ -30,6 +31,7 @@ FATE_COLOURS: Final[Mapping[Fate, str]] = {
     Fate.ADDED: "#CC79A7",
 }
 _PICK: Final = "pick"
+_AREA: Final = "area"
 _PLACE: Final = "place"
 _MOST: Final = "most"
 # Vega drops fully transparent marks together with their clicks.
@@ -37,8 +39,11 @@ _UNSEEN: Final = 0.001
 _ROW_PX: Final = 17
 _LABEL_PX: Final = 110
 _CHART_PX: Final = 170
+_MAP_PX: Final = 520
 
 OnPick = Callable[[int], None]
+OnSelect = Callable[[Mapping[str, Any], int | None], None]
+_Position = TypeVar("_Position", alt.X, alt.Y)
 
 
 def bars(
@@ -193,6 +198,86 @@ def fates_by(
         .properties(height=1.4 * _CHART_PX if is_upright else alt.Step(_ROW_PX))
     )
     _draw(chart, key=key, title=title, on_pick=on_pick)
+
+
+def scatter(
+    points: FloatArray,
+    *,
+    names: Sequence[str],
+    groups: Sequence[str],
+    colours: Mapping[str, str],
+    key: str,
+    on_select: OnSelect,
+) -> None:
+    """Draw points, coloured by their groups; a drag or a click selects some.
+
+    Args:
+        points: shape (N, 2).
+        names: of each, shown at the pointer.
+        groups: of each.
+        colours: by group, in the order of the legend.
+        key: of the chart.
+        on_select: is called with the limits of the rectangle, `x` and `y` by name, and
+            with the index of the clicked point; both are empty where nothing is
+            selected any more.
+    """
+    frame = pd.DataFrame(
+        {
+            _PLACE: range(len(points)),
+            "x": points[:, 0],
+            "y": points[:, 1],
+            "name": names,
+            "group": groups,
+        }
+    )
+    area = alt.selection_interval(name=_AREA, encodings=["x", "y"])
+    clicked = alt.selection_point(name=_PICK, fields=[_PLACE], on="click", empty=False)
+    scale = alt.Scale(domain=list(colours), range=list(colours.values()))
+    chart = (
+        alt.Chart(frame)
+        .mark_circle(size=_dot_size(len(points)), opacity=0.8)
+        .encode(
+            x=_bare(alt.X("x:Q")),
+            y=_bare(alt.Y("y:Q")),
+            color=alt.Color(
+                "group:N",
+                title=None,
+                scale=scale,
+                legend=alt.Legend(orient="top", columns=4, symbolSize=60),
+            ),
+            tooltip=[
+                alt.Tooltip("name:N", title="image"),
+                alt.Tooltip("group:N", title="group"),
+            ],
+        )
+        .properties(height=_MAP_PX)
+        .add_params(area, clicked)
+    )
+
+    @state.reports_errors
+    def selected() -> None:
+        chosen = st.session_state[key]["selection"]
+        picked = chosen.get(_PICK, [])
+        on_select(chosen.get(_AREA) or {}, int(picked[0][_PLACE]) if picked else None)
+
+    st.altair_chart(
+        chart,
+        key=key,
+        width="stretch",
+        on_select=selected,
+        selection_mode=(_AREA, _PICK),
+    )
+
+
+def _dot_size(count: int) -> int:
+    """Return the area of a dot in square pixels: many are small."""
+    return 90 if count <= 300 else 40 if count <= 3_000 else 14
+
+
+def _bare(position: _Position) -> _Position:
+    """Return a position without an axis: its numbers mean nothing."""
+    padded: _Position = position.axis(None).scale(padding=12, nice=False, zero=False)
+    return padded
 
 
 def _fate_colours(*, columns: int) -> alt.Color:

@@ -25,6 +25,7 @@ _NAMES: Final = {
     "install": "Install training",
     "backup": "Back up",
     "restore": "Restore",
+    "vectors": "Compare images",
 }
 _KEPT: Final = "Completed work is kept."
 _KEPT_OF_CANCELLED: Final = {

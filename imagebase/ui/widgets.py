@@ -231,14 +231,23 @@ def drop_zone(
     return [(file.name, file) for file in dropped]
 
 
-def picture_grid(pictures: Sequence[Picture], *, columns: int, key: str) -> None:
-    """Draw images in rows; the name below each opens it in the editor."""
+def picture_grid(
+    pictures: Sequence[Picture],
+    *,
+    columns: int,
+    key: str,
+    letters: int = _NAME_LETTERS_IN_A_ROW,
+) -> None:
+    """Draw images in rows; the name below each opens it in the editor.
+
+    letters: of the names that a row has room for.
+    """
     for start in range(0, len(pictures), columns):
         row = pictures[start : start + columns]
         cells = st.columns(columns, gap="small")
         for cell, picture in zip(cells, row, strict=False):
             with cell.container(gap=None):
-                _tile(picture, key, longest=_NAME_LETTERS_IN_A_ROW // columns)
+                _tile(picture, key, longest=letters // columns)
 
 
 def _tile(picture: Picture, key: str, *, longest: int) -> None:

@@ -154,6 +154,21 @@ def test_near_duplicates_chain_into_one_group_in_the_order_given() -> None:
     assert near_duplicates(hashes, max_distance=1) == [["c", "a", "b"]]
 
 
+def test_vectors_find_copies_whose_hashes_differ_more() -> None:
+    hashes = {"a": "0" * 16, "cut": "0fff".zfill(16), "other": "0fff".zfill(16)[::-1]}
+    near, far = np.array([[1, 0], [0, 1]], np.float32)
+    assert near_duplicates(hashes) == []
+    alike = {"a": near, "cut": near, "other": far}
+    assert near_duplicates(hashes, vectors=alike) == [["a", "cut"]]
+    assert near_duplicates(hashes, vectors={"a": near}) == []
+
+
+def test_alike_vectors_alone_make_no_duplicate() -> None:
+    hashes = {"a": "0" * 16, "b": "fffff".zfill(16)}
+    one = np.array([1, 0], np.float32)
+    assert near_duplicates(hashes, vectors={"a": one, "b": one}) == []
+
+
 def test_no_images_have_no_duplicates() -> None:
     assert near_duplicates({}) == []
 

@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 
-from imagebase.annotation import ReviewStatus
+from imagebase.annotation import ReviewStatus, Size
 from imagebase.review.health import (
     Finding,
     area_shares,
     aspect_ratios,
+    best_of,
     boxes_per_image,
     centre_cells,
     centre_counts,
@@ -22,6 +23,7 @@ from imagebase.review.health import (
     leading,
     relative_sides,
 )
+from imagebase.store import ImageRow
 from imagebase.store.statistics import BoxTable, ImageTable
 
 # Three images of 100 × 80; the second is upright, the third has no box.
@@ -147,3 +149,25 @@ def test_findings_name_the_images_and_leave_out_what_was_not_found() -> None:
 @pytest.mark.parametrize(("name", "count"), [("person", 3), ("car", 1), ("dog", 0)])
 def test_boxes_of_a_label(name: str, count: int) -> None:
     assert len(BOXES.of_label(name)) == count
+
+
+def row(
+    name: str, status: ReviewStatus, *, boxes: int = 0, side: int = 100
+) -> ImageRow:
+    size = Size(side, side)
+    return ImageRow(name, name, size, status, boxes={"cat": boxes} if boxes else {})
+
+
+def test_the_best_of_near_duplicates_has_most_work_in_it() -> None:
+    new, large = row("a", ReviewStatus.NEW), row("b", ReviewStatus.NEW, side=200)
+    edited = row("c", ReviewStatus.EDITED, boxes=1)
+    more, approved = (
+        row("d", ReviewStatus.EDITED, boxes=2),
+        row("e", ReviewStatus.APPROVED),
+    )
+    every = [new, large, edited, more, approved]
+    kept = []
+    while every:
+        kept.append(best_of(every))
+        every.remove(kept[-1])
+    assert [image.image_id for image in kept] == ["e", "d", "c", "b", "a"]

@@ -75,6 +75,7 @@ QUERIES: Final[dict[str, Query]] = {
     "acceptable_images": lambda store, scope, i, j: store.acceptable_images(
         scope, labels=None, min_confidence=0.0
     ),
+    "file_names": lambda store, scope, i, j: store.file_names(scope),
     "image_rows": lambda store, scope, i, j: store.image_rows(scope),
     "count_images": lambda store, scope, i, j: store.count_images(scope),
     "add_comment": lambda store, scope, i, j: store.add_comment(scope, i, "hello"),
@@ -97,6 +98,8 @@ QUERIES: Final[dict[str, Query]] = {
     ),
     "doubtful_images": lambda store, scope, i, j: store.doubtful_images(scope),
     "doubt_counts": lambda store, scope, i, j: store.doubt_counts(scope),
+    "doubt_scores": lambda store, scope, i, j: store.doubt_scores(scope),
+    "queue_rows": lambda store, scope, i, j: store.queue_rows(scope, [i]),
     "doubtful_ids": lambda store, scope, i, j: store.doubtful_ids(scope),
     "next_doubtful": lambda store, scope, i, j: store.next_doubtful(scope, i),
     "stale_doubts": lambda store, scope, i, j: store.stale_doubts(scope),

@@ -9,7 +9,7 @@ import streamlit as st
 from imagebase.annotation.states import GROUPS, UNDECIDED, group_counts
 from imagebase.jobs.scoring import model_in_use, score_images, stale_images
 from imagebase.store import ImageFilter, Scope, Store
-from imagebase.ui import job_progress, services, state, widgets
+from imagebase.ui import job_progress, likeness, services, state, widgets
 from imagebase.ui.edit import canvas
 
 _QUEUE: Final = "imagebase.edit.queue"
@@ -26,6 +26,7 @@ class ImageQueue(StrEnum):
     NEW = "New"
     WAITING = "To review"
     DOUBTFUL = "Most uncertain"
+    NEXT = "What to label next"
     REJECTED = "Rejected"
     MINE = "My rejected"
     COMMENTED = "Open comments"
@@ -64,6 +65,9 @@ def _choose(key: str) -> None:
     canvas.settle()
     chosen = widgets.offered(key, list(ImageQueue), queue())
     st.session_state[_QUEUE] = chosen
+    if chosen is ImageQueue.NEXT:
+        likeness.compare()
+        state.say(likeness.NEXT_IN_WORDS)
     is_scoring = chosen is ImageQueue.DOUBTFUL and _score(
         services.store(), state.scope()
     )
@@ -80,6 +84,12 @@ def _choose(key: str) -> None:
         state.choose_image(following)
 
 
+def follow_next() -> None:
+    """Step through the images in the order of what to label next; for a callback."""
+    likeness.compare()
+    st.session_state[_QUEUE] = ImageQueue.NEXT
+
+
 def images() -> list[str]:
     """Return the ids of the images in the queue, in order."""
     scope, store = state.scope(), services.store()
@@ -90,6 +100,8 @@ def images() -> list[str]:
             return store.image_ids(scope, statuses=GROUPS[group.lower()])
         case ImageQueue.DOUBTFUL:
             return store.doubtful_ids(scope)
+        case ImageQueue.NEXT:
+            return likeness.next_order()
         case ImageQueue.MINE:
             return _filtered(store, scope, ImageFilter(rejected_of=scope.who))
         case ImageQueue.COMMENTED:
@@ -109,7 +121,7 @@ def _neighbour(ids: Sequence[str], current: str, step: int) -> str | None:
     if current in ids:
         place = ids.index(current) + step
         return ids[place] if 0 <= place < len(ids) else None
-    if queue() is ImageQueue.DOUBTFUL:
+    if queue() in (ImageQueue.DOUBTFUL, ImageQueue.NEXT):
         return next(iter(ids), None) if step > 0 else None
     # The next one in the order of all images.
     known = services.store().image_ids(state.scope())
@@ -162,6 +174,7 @@ def go_next(to_come: Sequence[str]) -> None:
         ImageQueue.ALL,
         ImageQueue.NEW,
         ImageQueue.DOUBTFUL,
+        ImageQueue.NEXT,
         ImageQueue.WAITING,
     ):
         waiting &= set(services.store().image_ids(state.scope(), statuses=UNDECIDED))

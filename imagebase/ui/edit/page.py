@@ -18,6 +18,7 @@ from imagebase.ui import (
     drawing_dialogs,
     find_more,
     frame,
+    likeness,
     services,
     similar_offer,
     state,
@@ -273,6 +274,7 @@ def _offer_to_save(record: ImageRecord, suggestions: int) -> None:
 
 def _image_actions(record: ImageRecord) -> None:
     drawing_dialogs.ignore_areas_button(record, key="edit.areas")
+    likeness.similar_button(record.image_id, key="edit.similar")
     changes.draw_deletion(record)
 
 

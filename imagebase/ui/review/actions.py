@@ -209,6 +209,12 @@ def reject_marked(
     _change({image_id: revision}, reject, "Rejecting", "Rejected")
 
 
+@state.reports_errors
+def reject_all(seen: Seen, *, comment: str) -> None:
+    """Reject images at the revisions on screen, with the same comment."""
+    _change(seen, partial(reject_images, comment=comment), "Rejecting", "Rejected")
+
+
 def _change(seen: Seen, change: _Change, doing: str, done: str) -> None:
     """Change images at the revisions on screen, with a progress bar for many."""
     store, scope = services.store(), state.scope()
@@ -261,10 +267,12 @@ def _report_change(done: str, result: BulkReport) -> None:
     report(done, result)
 
 
-def remove(chosen: Sequence[ImageRow], *, key: str) -> None:
-    """Draw the button that deletes images, with a confirmation."""
+def remove(
+    chosen: Sequence[ImageRow], *, key: str, words: str = "Delete images"
+) -> None:
+    """Draw the button that deletes images, with a confirmation; words: on it."""
     seen = {row.image_id: row.revision for row in chosen}
-    with st.popover("Delete images", icon=":material/delete:", disabled=not chosen):
+    with st.popover(words, icon=":material/delete:", disabled=not chosen):
         what = widgets.ImagesToDelete(
             len(chosen),
             sum(row.box_count for row in chosen),

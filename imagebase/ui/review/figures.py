@@ -9,6 +9,7 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from imagebase.annotation import ReviewStatus
+from imagebase.learning.image_vectors import vectors_version
 from imagebase.review.health import (
     ASPECT_EDGES,
     GRID,
@@ -31,7 +32,7 @@ from imagebase.review.health import (
     relative_sides,
 )
 from imagebase.store.statistics import BoxTable, ImageTable
-from imagebase.ui import cache, charts, services, state, widgets
+from imagebase.ui import cache, charts, likeness, services, state, widgets
 from imagebase.ui.review import filters
 from imagebase.ui.review.correction_figures import corrections
 from imagebase.ui.review.threshold_offer import threshold_offer
@@ -53,7 +54,12 @@ def health() -> None:
     scope = state.scope()
     version = services.store().version(scope)
     images, boxes = cache.health_tables(scope.owner_id, scope.dataset_id, version)
-    findings = _findings(scope.owner_id, scope.dataset_id, version)
+    findings = _findings(
+        scope.owner_id,
+        scope.dataset_id,
+        version,
+        vectors_version(services.store(), scope),
+    )
     _numbers(images, boxes, findings)
     if not len(boxes):
         left, right = st.columns(2, gap="medium")
@@ -84,10 +90,10 @@ def health() -> None:
 
 @st.cache_resource(max_entries=4, show_spinner=False)
 def _findings(
-    owner_id: str, dataset_id: str, version: str
+    owner_id: str, dataset_id: str, version: str, vectors: str
 ) -> dict[Finding, tuple[str, ...]]:
     images, boxes = cache.health_tables(owner_id, dataset_id, version)
-    return findings(boxes, images)
+    return findings(boxes, images, likeness.vectors().by_image())
 
 
 def _numbers(

@@ -20,6 +20,8 @@ QUEUE: Final = "Queue"
 BOXES: Final = "Boxes"
 CROPS: Final = "Crops"
 IMAGES: Final = "Images"
+MAP: Final = "Map"
+DUPLICATES: Final = "Near-duplicates"
 LABEL_ERRORS: Final = "Label errors"
 STATISTICS: Final = "Statistics"
 
@@ -104,16 +106,34 @@ def show_images(image_ids: Sequence[str], *, why: str) -> None:
 
     why: what these images are, in a few words.
     """
+    if image_ids:
+        choose_images(image_ids, why=why)
+        go_to(IMAGES)
+
+
+def choose_images(image_ids: Sequence[str], *, why: str) -> None:
+    """Filter the queue and the table of images to these; without images, to all.
+
+    The filter lasts until it is cleared or another dataset is opened.
+
+    why: what these images are, in a few words.
+    """
     if not image_ids:
+        _clear_images()
         return
     dataset_id = state.dataset().dataset_id
     st.session_state[_CHOSEN] = ChosenImages(dataset_id, tuple(image_ids), why)
-    _reset(IMAGE_FILTERS)
-    st.session_state[VIEW_KEY] = IMAGES
+
+
+def go_to(view: str) -> None:
+    """Switch to another view of the page; only in a callback."""
+    if view == IMAGES:
+        _reset(IMAGE_FILTERS)
+    st.session_state[VIEW_KEY] = view
 
 
 def chosen_images() -> ChosenImages | None:
-    """Return the images the table is filtered to; None without such a filter."""
+    """Return the images that are filtered to; None without such a filter."""
     chosen: ChosenImages | None = st.session_state.get(_CHOSEN)
     is_here = chosen is not None and chosen.dataset_id == state.dataset().dataset_id
     return chosen if is_here else None

@@ -15,6 +15,7 @@ from imagebase.ui import (
     cache,
     drawing_dialogs,
     find_more,
+    likeness,
     services,
     similar_offer,
     state,
@@ -54,6 +55,7 @@ def show(record: ImageRecord, marked: frozenset[str] = frozenset()) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         actions.open_button(record.image_id, key="review.open")
         drawing_dialogs.ignore_areas_button(record, key="review.areas")
+        likeness.similar_button(record.image_id, key="review.similar")
         drawing_dialogs.marks_button(
             record,
             key="review.mark",

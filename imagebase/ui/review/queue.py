@@ -19,7 +19,16 @@ from imagebase.review.bulk_edits import approve_images
 from imagebase.review.uncertainty import add_missed
 from imagebase.store import DoubtCounts, DoubtRow, JobState
 from imagebase.store.uncertainty import DoubtKind, MissedObject
-from imagebase.ui import cache, job_progress, services, state, suggested_boxes, widgets
+from imagebase.ui import (
+    cache,
+    job_progress,
+    likeness,
+    services,
+    state,
+    suggested_boxes,
+    widgets,
+)
+from imagebase.ui.edit import navigation
 from imagebase.ui.evaluate import gallery, run_data
 from imagebase.ui.review import filters
 from imagebase.wording import percent
@@ -44,6 +53,7 @@ PAGE_SIZE: Final = 12
 COLUMNS: Final = 3
 # Up to this many are scored at once; more are a job with progress.
 JUDGED_AT_ONCE: Final = 500
+_UNCERTAIN, _NEXT = "Most uncertain", "What to label next"
 KIND_WORDS: Final = {
     DoubtKind.MISSED: "possibly missed",
     DoubtKind.ONE_WAY: "mirror mismatch",
@@ -69,6 +79,9 @@ def queue() -> None:
     scope, store = state.scope(), services.store()
     in_use = model_in_use(store, scope)
     _score_changed(in_use)
+    if _choose_order() == _NEXT:
+        _next_images()
+        return
     counts = store.doubt_counts(scope)
     left, right = st.columns([3, 1], vertical_alignment="top")
     with left:
@@ -79,16 +92,72 @@ def queue() -> None:
     if not counts.images:
         _say_why_empty(in_use)
         return
-    total = counts.images if kind is None else counts.by_kind[kind]
-    if not total:
+    chosen = _chosen(store.doubtful_ids(scope, kind=kind))
+    if chosen is None:
+        return
+    if not chosen:
         st.info("No images with this reason. Click it again to show all.")
         return
-    pages = -(-total // PAGE_SIZE)
-    number = widgets.page_number(pages, key="queue.page") if pages > 1 else 1
-    rows = store.doubtful_images(
-        scope, kind=kind, offset=(number - 1) * PAGE_SIZE, limit=PAGE_SIZE
+    page = widgets.page_of(chosen, page_size=PAGE_SIZE, key="queue.page")
+    _cards(store.queue_rows(scope, page))
+
+
+def _choose_order() -> str:
+    order: str = st.segmented_control(
+        "Sort by",
+        [_UNCERTAIN, _NEXT],
+        default=_UNCERTAIN,
+        required=True,
+        key="queue.order",
+        label_visibility="collapsed",
+        persist_state="session",
     )
-    _cards(rows)
+    return order
+
+
+def _next_images() -> None:
+    """Draw the images that nobody has decided on, what to label next first."""
+    scope, store = state.scope(), services.store()
+    st.caption(likeness.NEXT_IN_WORDS)
+    likeness.draw_progress()
+    chosen = _chosen(likeness.next_order())
+    if chosen is None:
+        return
+    if not chosen:
+        st.success("All images are reviewed. Nothing is left to label.")
+        return
+    st.button(
+        "Label in this order",
+        key="queue.label_next",
+        type="primary",
+        icon=":material/edit:",
+        help="Opens the first one in the editor; Next and Approve then follow this "
+        "order.",
+        on_click=_label_next,
+        args=(chosen[0],),
+    )
+    page = widgets.page_of(chosen, page_size=PAGE_SIZE, key="queue.next.page")
+    _cards(store.queue_rows(scope, page))
+
+
+def _label_next(image_id: str) -> None:
+    navigation.follow_next()
+    widgets.open_in_editor(image_id)
+
+
+def _chosen(image_ids: Sequence[str]) -> list[str] | None:
+    """Return those of these images that are filtered to; None where none is left."""
+    chosen = filters.chosen_images()
+    if chosen is None:
+        return list(image_ids)
+    with filters.bar():
+        filters.draw_images_chip()
+    wanted = set(chosen.image_ids)
+    left = [image_id for image_id in image_ids if image_id in wanted]
+    if not left and image_ids:
+        st.info("None of the selected images are in this queue. Clear the filter.")
+        return None
+    return left
 
 
 def first_view() -> str:
@@ -238,9 +307,12 @@ def _card(
     shown = () if missed else suggested
     view = record.with_annotations([*record.annotations, *shown])
     st.image(_picture(view, labels, missed), width="stretch", alt=row.file_name)
-    _name_and_approval(row)
+    has_work = bool(view.annotations) or record.status is not ReviewStatus.NEW
+    _name_and_approval(row, may_approve=has_work)
     if shown:
         st.caption(widgets.with_suggestions("", len(shown)))
+    if not row.reasons:
+        return
     st.progress(row.score, text=f"uncertainty {percent(row.score)}")
     st.caption(
         "  \n".join(
@@ -252,7 +324,8 @@ def _card(
         _offers(row, missed)
 
 
-def _name_and_approval(row: DoubtRow) -> None:
+def _name_and_approval(row: DoubtRow, *, may_approve: bool) -> None:
+    """Draw the name and Approve, which an image that nothing has run on lacks."""
     with st.container(
         horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"
     ):
@@ -265,14 +338,15 @@ def _name_and_approval(row: DoubtRow) -> None:
             on_click=widgets.open_in_editor,
             args=(row.image_id,),
         )
-        st.button(
-            "Approve",
-            key=f"queue.approve.{row.image_id}",
-            icon=":material/check:",
-            help="Marks this image as correct.",
-            on_click=_approve,
-            args=(row.image_id, row.revision),
-        )
+        if may_approve:
+            st.button(
+                "Approve",
+                key=f"queue.approve.{row.image_id}",
+                icon=":material/check:",
+                help="Marks this image as correct.",
+                on_click=_approve,
+                args=(row.image_id, row.revision),
+            )
 
 
 def _offers(row: DoubtRow, missed: Sequence[MissedObject]) -> None:

@@ -1,0 +1,109 @@
+"""Near-duplicates on the Review page: groups, of which one image is kept."""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Final
+
+import streamlit as st
+
+from imagebase.learning.image_vectors import vectors_version
+from imagebase.review.health import best_of, duplicate_groups
+from imagebase.store import ImageFilter, ImageRow
+from imagebase.ui import cache, likeness, services, state, widgets
+from imagebase.ui.review import actions, filters
+
+PAGE_SIZE: Final = 6
+_COLUMNS: Final = 6
+_NAME_LETTERS: Final = 28
+
+
+def near_duplicates() -> None:
+    """Draw the groups of images that look nearly the same, and what to do with them."""
+    likeness.draw_progress()
+    scope, store = state.scope(), services.store()
+    groups = _groups(
+        scope.owner_id,
+        scope.dataset_id,
+        store.version(scope),
+        vectors_version(store, scope),
+    )
+    if not groups:
+        st.success("No near-duplicates found.")
+        return
+    images = sum(map(len, groups))
+    st.markdown(
+        f"**{widgets.plural(len(groups), 'group')}** of images that look nearly the "
+        f"same, {widgets.plural(images, 'image')} in all: copies that were saved "
+        "again, resized or cut off a little, and frames of one scene."
+    )
+    with filters.bar():
+        offset = filters.draw_paging(
+            len(groups), "group", page_size=PAGE_SIZE, key="review.duplicates.page"
+        )
+        actions.draw_undo(key="review.duplicates")
+    for group in groups[offset : offset + PAGE_SIZE]:
+        _draw_group(group)
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _groups(
+    owner_id: str, dataset_id: str, version: str, vectors: str
+) -> list[list[str]]:
+    images, _ = cache.health_tables(owner_id, dataset_id, version)
+    return duplicate_groups(images, likeness.vectors().by_image())
+
+
+def _draw_group(image_ids: Sequence[str]) -> None:
+    scope = state.scope()
+    rows = services.store().image_rows(scope, ImageFilter(image_ids=image_ids))
+    if len(rows) < 2:
+        return
+    with st.container(border=True):
+        pictures = [
+            widgets.Picture(
+                row.image_id,
+                cache.plain_tile(scope, row.image_id, row.file_name),
+                row.file_name,
+                f"{widgets.plural(row.box_count, 'box')}, "
+                f"{row.size.width} × {row.size.height}",
+                widgets.STATUS_ICONS[row.status],
+            )
+            for row in rows
+        ]
+        widgets.picture_grid(
+            pictures, columns=_COLUMNS, key=f"review.duplicates.open.{image_ids[0]}"
+        )
+        _actions(rows, key=f"review.duplicates.{image_ids[0]}")
+
+
+def _actions(rows: Sequence[ImageRow], *, key: str) -> None:
+    by_id = {row.image_id: row for row in rows}
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+        kept = st.selectbox(
+            "Keep",
+            list(by_id),
+            index=list(by_id).index(best_of(rows).image_id),
+            format_func=lambda name: widgets.short_name(
+                by_id[name].file_name, longest=_NAME_LETTERS
+            ),
+            key=f"{key}.keep",
+            help="Selected at first: approved before edited, then the most boxes, then "
+            "the largest.",
+            width=260,
+        )
+        others = [row for row in rows if row.image_id != kept]
+        actions.remove(others, key=f"{key}.others", words="Delete the others")
+        st.button(
+            "Reject the others",
+            key=f"{key}.reject",
+            icon=":material/close:",
+            help="Marks them as rejected, with a comment that names the image that is "
+            "kept. You can undo this in one step.",
+            on_click=partial(_reject, others, by_id[kept].file_name),
+        )
+
+
+@state.reports_errors
+def _reject(others: Sequence[ImageRow], kept: str) -> None:
+    seen = {row.image_id: row.revision for row in others}
+    actions.reject_all(seen, comment=f"Near-duplicate of {kept}")
