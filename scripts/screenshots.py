@@ -26,7 +26,9 @@ from playwright.sync_api import (
 )
 
 from benchmarks.pages import settled
+from benchmarks.point import photos
 from imagebase.annotation import Annotation, Box, ReviewStatus, Size
+from imagebase.images.decode import load_image
 from imagebase.settings import read_settings
 from imagebase.store import Scope, open_store
 from imagebase.ui.identity import TEAM_OWNER
@@ -41,10 +43,12 @@ from tests.browser.conftest import (
 
 CELLS: Final = ROOT.parent / "shared" / "data" / "bccd"
 APPROVED: Final = 60
+RACCOONS, LEARNED_FROM, SHOWN = 24, 8, 6
 # An object in the first photograph that the default model misses.
 MISSED: Final = (12, 335)
 FOLDER: Final = ROOT / "docs" / "screenshots"
 LARGE: Final[ViewportSize] = {"width": 1920, "height": 1080}
+PHONE: Final[ViewportSize] = {"width": 390, "height": 844}
 PHOTOGRAPHS: Final = (
     "control-room.jpg",
     "kitchen.jpg",
@@ -94,6 +98,9 @@ def main() -> None:
             with tempfile.TemporaryDirectory() as home:
                 add_cells(Path(home) / "imagebase")
                 walk(browser, Path(home), camera, train)
+            with tempfile.TemporaryDirectory() as home:
+                add_raccoons(Path(home) / "imagebase")
+                walk(browser, Path(home), camera, learn)
         browser.close()
 
 
@@ -254,6 +261,48 @@ def train(page: Page, _home: Path, camera: Camera) -> None:
     rest = page.get_by_role("button", name="Label the rest")
     expect(rest).to_be_visible(timeout=180_000)
     camera.take(page, "train-result")
+
+
+def add_raccoons(home: Path) -> None:
+    """Put twenty raccoons into a dataset, twelve of them approved."""
+    store = open_store(read_settings({"IMAGEBASE_HOME": str(home)}))
+    store.ensure_owner(TEAM_OWNER, expires_at=None)
+    dataset = store.create_dataset(TEAM_OWNER, "Raccoons", who="ann")
+    scope = Scope(TEAM_OWNER, dataset.dataset_id, "ann")
+    store.add_labels(scope, ["raccoon"])
+    for number, photo in enumerate(photos("raccoon")[:RACCOONS]):
+        content = photo.path.read_bytes()
+        size = load_image(content, file_name=photo.path.name, max_pixels=10**9).size
+        record = store.add_image(
+            scope, content, file_name=photo.path.name, size=size, quality=None
+        ).record
+        if number < LEARNED_FROM:
+            boxes = [Annotation(Box(*xyxy), label) for xyxy, label in photo.boxes]
+            drawn = record.with_annotations(boxes)
+            store.save(scope, replace(drawn, status=ReviewStatus.APPROVED))
+    store.close()
+
+
+def learn(page: Page, _home: Path, camera: Camera) -> None:
+    """Take the Edit page of an image that the approved ones taught."""
+    go_to(page, "Edit")
+    canvas = Canvas(page, page.locator(".st-key-edit-canvas .editor"))
+    canvas.wait_for_picture()
+    for _ in range(LEARNED_FROM):
+        page.keyboard.press("n")
+        page.wait_for_timeout(700)
+    line = page.locator(".st-key-edit-learning")
+    expect(line).to_contain_text(f"Learned from {LEARNED_FROM}", timeout=120_000)
+    offer = page.get_by_role("button", name=re.compile(r"Save \d+ suggestion"))
+    for _ in range(SHOWN):
+        canvas.wait_for_picture()
+        expect(offer).to_be_visible(timeout=120_000)
+        page.keyboard.press("Enter")
+        page.wait_for_timeout(1500)
+    expect(offer).to_be_visible(timeout=120_000)
+    camera.take(page, "learn", sizes=(SCREEN, PHONE))
+    page.get_by_role("button", name="Details").click()
+    camera.take(page, "learn-details")
 
 
 def go_to(page: Page, name: str) -> None:

@@ -166,6 +166,11 @@ class Learner:
             return ASKED_EVERY
         if row.state is LearningState.ON:
             self._sync(row)
+        bare = self._next_bare()
+        if bare is not None:
+            self._relabel(bare)
+            return 0.0
+        if row.state is LearningState.ON:
             if self._to_put:
                 self._put(self._to_put.pop(0))
                 return 0.0
@@ -279,6 +284,23 @@ class Learner:
         self._choice = choose(self._judged, knows)
         self._version += 1
         self._tell(is_busy=True)
+
+    def _next_bare(self) -> str | None:
+        """Return an image on screen or next of which nothing is known yet.
+
+        An older model's suggestions at once are worth more than the newest in a while.
+        """
+        if self._taught is None and self._trained is None:
+            return None
+        waiting = set(self._waiting)
+        return next(
+            (
+                image_id
+                for image_id in self.following[:SHOWN_NEXT]
+                if image_id in waiting and image_id not in self._found
+            ),
+            None,
+        )
 
     def _next_stale(self) -> str | None:
         """Return the image to relabel next; None where none is stale."""

@@ -29,7 +29,7 @@ _MOST_DATASETS: Final = 4
 # A dataset that nobody labels is let go.
 _FORGOTTEN_AFTER: Final = 900.0
 _AFTER_A_FAULT: Final = 10.0
-_NICENESS: Final = 10
+_NICENESS: Final = 5
 
 _log: Final = logging.getLogger(__name__)
 
