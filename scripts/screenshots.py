@@ -250,7 +250,8 @@ def add_cells(home: Path) -> None:
 
 
 def train(page: Page, _home: Path, camera: Camera) -> None:
-    """Train for a minute; screenshots near the end, and of the result."""
+    """Find more cells, then train for a minute, with screenshots of both."""
+    find_more(page, camera)
     go_to(page, "Train")
     page.get_by_role("slider").first.press("Home")
     page.get_by_role("button", name="Train", exact=True).click()
@@ -303,6 +304,18 @@ def learn(page: Page, _home: Path, camera: Camera) -> None:
     camera.take(page, "learn", sizes=(SCREEN, PHONE))
     page.get_by_role("button", name="Details").click()
     camera.take(page, "learn-details")
+
+
+def find_more(page: Page, camera: Camera) -> None:
+    """Teach white blood cells; a screenshot of the sheet of crops."""
+    go_to(page, "Review")
+    page.locator(".st-key-review-view").get_by_text("Find more", exact=True).click()
+    page.locator(".st-key-review-find-label input").click()
+    page.get_by_role("option", name="WBC").click()
+    page.locator(".st-key-review-find-ask button").click()
+    accept = page.locator(".st-key-review-find-accept button").first
+    expect(accept).to_be_enabled(timeout=180_000)
+    camera.take(page, "find-more")
 
 
 def go_to(page: Page, name: str) -> None:

@@ -3,7 +3,9 @@
 import base64
 import contextlib
 import math
+from collections import Counter
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from itertools import chain
 from typing import Final
@@ -243,7 +245,14 @@ def models() -> dict[str, Model]:
     """
     owner_id = visitor().owner_id
     publish(services.store(), owner_id)
-    return {model.name: model for model in all_models(owner_id)}
+    known = all_models(owner_id)
+    titles = Counter(model.title for model in known)
+    return {
+        model.name: model
+        if titles[model.title] == 1
+        else replace(model, title=f"{model.title} · {model.name}")
+        for model in known
+    }
 
 
 def model_labels() -> tuple[str, ...]:

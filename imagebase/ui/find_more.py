@@ -14,6 +14,12 @@ ICON: Final = ":material/frame_inspect:"
 VIEW: Final = "Find more"
 VIEW_KEY: Final = "review.view"
 LABEL_KEY: Final = "review.find.label"
+# The slider of that view; what is surer is likely right, and is suggested on images.
+CONFIDENCE: Final = "review.find.confidence"
+LIKELY: Final = 0.5
+# Boxes that overlap more are one object: stricter than on Annotate, as two boxes of one
+# object, both accepted, are more work than a missed one.
+NMS_IOU: Final = 0.35
 _REVIEW_PAGE: Final = "pages/review.py"
 _GOING: Final = "imagebase.find_more.going"
 _PENDING: Final = "imagebase.find_more.pending"

@@ -21,7 +21,15 @@ from imagebase.errors import ImageBaseError
 from imagebase.jobs.inference import candidates_key
 from imagebase.jobs.scoring import current_mapping, names_in_dataset
 from imagebase.store import JobInfo, JobState
-from imagebase.ui import cache, job_progress, learned_boxes, services, state, widgets
+from imagebase.ui import (
+    cache,
+    find_more,
+    job_progress,
+    learned_boxes,
+    services,
+    state,
+    widgets,
+)
 
 CONFIDENCE: Final = "annotate.confidence"
 NMS: Final = "annotate.nms"
@@ -127,13 +135,20 @@ def _source() -> _Suggester | None:
 
 
 def _rule(job: JobInfo, detector: Detector, *, is_saved: bool) -> SelectionRule:
-    """Return the rule that boxes were saved by, else the current one of Annotate."""
+    """Return the rule that boxes were saved by, else the one of the page's sliders."""
     default = SelectionRule.of(job.parameters if is_saved else {})
     if is_saved:
         store, scope = services.store(), state.scope()
         mapping = current_mapping(store, scope, detector.labels, default.mapping)
         return replace(default, mapping=mapping)
     fields = st.session_state
+    if job.kind == "teach":
+        return SelectionRule(
+            fields.get(find_more.CONFIDENCE, find_more.LIKELY),
+            find_more.NMS_IOU,
+            mapping=mapping_of(detector),
+            per_label_confidence=thresholds_of(detector),
+        )
     return SelectionRule(
         confidence_threshold=fields.get(CONFIDENCE, default.confidence_threshold),
         nms_threshold=fields.get(NMS, default.nms_threshold),

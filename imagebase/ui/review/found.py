@@ -49,12 +49,7 @@ from imagebase.ui.contact_sheet import (
 from imagebase.wording import percent
 
 PAGE_SIZE: Final = 40
-LIKELY: Final = 0.5
-# Boxes that overlap more are one object: stricter than on Annotate, as two boxes of one
-# object, both accepted, are more work than a missed one.
-_NMS_IOU: Final = 0.35
 _SHEET: Final = "imagebase.review.found"
-_CONFIDENCE: Final = "review.find.confidence"
 
 
 class _Change(Protocol):
@@ -166,9 +161,9 @@ def _found(label: str, version: str) -> None:
         "Confidence",
         suggested_boxes.FLOOR,
         0.95,
-        LIKELY,
+        find_more.LIKELY,
         0.01,
-        key=_CONFIDENCE,
+        key=find_more.CONFIDENCE,
         persist_state="session",
         help="Boxes below this confidence are hidden.",
     )
@@ -213,7 +208,9 @@ def _fresh(
 ) -> _Sheet:
     store, scope, label = services.store(), state.scope(), about[1]
     rule = SelectionRule(
-        suggested_boxes.FLOOR, _NMS_IOU, mapping=suggested_boxes.mapping_of(detector)
+        suggested_boxes.FLOOR,
+        find_more.NMS_IOU,
+        mapping=suggested_boxes.mapping_of(detector),
     )
     boxes = found_boxes(store, scope, detector, pool, rule, label=label)
     off = list(before.off.values()) if before else []
@@ -358,7 +355,7 @@ def _change(change: _Change, doing: str, done: str, *, is_off: bool) -> None:
     _note_selection(sheet)
     chosen = [
         found
-        for found in sheet.above(st.session_state.get(_CONFIDENCE, LIKELY))
+        for found in sheet.above(_confidence())
         if (found.annotation.annotation_id in sheet.off) is is_off
     ]
     seen = {found.image_id: found.revision for found in chosen}
@@ -377,6 +374,11 @@ def _change(change: _Change, doing: str, done: str, *, is_off: bool) -> None:
             find_more.refit()
 
     bulk_progress.run_or_schedule(doing, work, then=finish, images=len(seen))
+
+
+def _confidence() -> float:
+    least: float = st.session_state.get(find_more.CONFIDENCE, find_more.LIKELY)
+    return least
 
 
 @state.reports_errors
