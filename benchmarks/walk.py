@@ -269,6 +269,12 @@ class Hand:
         for number in sorted(set(range(len(truth))) - set(meant.values())):
             self._add(truth[number])
             self._tally.fates["added"] += 1
+        # What the dataset has learned meanwhile may be suggested on an open image.
+        shown = self._canvas.shown()
+        for annotation_id in shown.keys() - matched(shown, truth).keys():
+            with self._tally.spending("deleting"):
+                self._delete(annotation_id)
+            self._tally.fates["deleted late"] += 1
         with self._tally.spending("approving"):
             self._press("Enter")
         # The last image stays.
