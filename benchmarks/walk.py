@@ -460,16 +460,17 @@ class Hand:
         raise AssertionError(f"{annotation_id} cannot be reached at {center}")
 
     def _label(self, label: str) -> None:
-        """Press the label's digit, or type as much of it as is needed."""
-        names = [
-            text.split(" ", 1)
-            for text in self._page.locator(
-                "[data-testid='stPills'] button, [data-testid='stButtonGroup'] button"
-            ).all_inner_texts()
-        ]
-        digits = {name: digit for digit, name in (n for n in names if len(n) == 2)}
-        if digits.get(label, "").isdigit():
-            self._press(digits[label])
+        """Press the label's digit, or type as much of it as is needed.
+
+        The digit is read at the box, or else above the canvas, where names may be cut.
+        """
+        chip = self._page.locator(f'.guesses:visible [data-label="{label}"] kbd')
+        pills = self._page.locator("[data-testid='stButtonGroup'] button")
+        names = [text.split(" ", 1) for text in pills.all_inner_texts()]
+        digits = {n[1]: n[0] for n in names if len(n) == 2}
+        digit = chip.inner_text() if chip.count() else digits.get(label, "")
+        if digit.isdigit():
+            self._press(digit)
             return
         self._press("l")
         for letter in label:
