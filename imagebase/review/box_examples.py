@@ -18,7 +18,12 @@ _PEOPLES: Final = AnnotationFilter(sources=[Source.HUMAN, Source.IMPORT])
 
 
 def box_examples(
-    store: Store, scope: Scope, *, max_pixels: int, most_images: int
+    store: Store,
+    scope: Scope,
+    *,
+    max_pixels: int,
+    most_images: int,
+    besides: str = "",
 ) -> BoxExamples:
     """Return the newest boxes of each label with their looks.
 
@@ -28,9 +33,14 @@ def box_examples(
         store, scope: the dataset.
         max_pixels: of an image that may be decoded.
         most_images: how many to decode at most for looks that the store lacks.
+        besides: id of a box that is no example.
     """
     newest = store.annotation_rows(scope, _PEOPLES, order="newest", limit=_NEWEST)
-    rows = list(_most_of_each_label(newest))
+    rows = [
+        row
+        for row in _most_of_each_label(newest)
+        if row.annotation.annotation_id != besides
+    ]
     looks = looks_of(store, scope, rows, max_pixels=max_pixels, most_images=most_images)
     seen = [row for row in rows if row.key in looks]
     if not seen:

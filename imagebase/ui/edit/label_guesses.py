@@ -70,9 +70,14 @@ def _started(
 ) -> Future[RankedLabels]:
     key = (scope, fresh._replace(attempt=1))
     if key not in _guesses:
-        _guesses[key] = _pool.submit(
-            _guess, scope, fresh, tuple(labels.shown_names), tuple(record.labels)
+        others = (
+            box
+            for box in record.annotations
+            if box.annotation_id != fresh.annotation_id
         )
+        here = tuple({box.label for box in others})
+        names = tuple(labels.shown_names)
+        _guesses[key] = _pool.submit(_guess, scope, fresh, names, here)
         while len(_guesses) > _KEPT:
             with suppress(KeyError):
                 _guesses.popitem(last=False)
@@ -88,7 +93,11 @@ def _guess(
     image = cache.picture_for_views(*where)
     max_pixels = services.limits().max_image_pixels
     examples = box_examples(
-        services.store(), scope, max_pixels=max_pixels, most_images=_IMAGES_NOW
+        services.store(),
+        scope,
+        max_pixels=max_pixels,
+        most_images=_IMAGES_NOW,
+        besides=fresh.annotation_id,
     )
     _later.submit(_look_later, scope, max_pixels)
     look = look_at(image, [fresh.box])[0]

@@ -91,12 +91,14 @@ def _more(names: Sequence[str], offered: Sequence[str]) -> None:
         index=None,
         key=key,
         format_func=lambda label: label if label in names else f"{label} (model)",
-        on_change=_choose,
+        on_change=_choose_beside,
         args=(key,),
     )
     with st.form("edit.new_label.form", clear_on_submit=True, border=False):
         st.text_input("New label", key=_NEW, max_chars=MAX_LABEL_LENGTH)
-        st.form_submit_button("Create label", key=f"{_NEW}.submit", on_click=_create)
+        st.form_submit_button(
+            "Create label", key=f"{_NEW}.submit", on_click=_choose_beside, args=(_NEW,)
+        )
 
 
 def _pills(short: Sequence[str], current: str) -> None:
@@ -138,12 +140,13 @@ def _letters(names: Sequence[str], longest: int) -> int:
 
 def _choose(key: str) -> None:
     canvas.settle()
-    st.session_state[_COUNT] = st.session_state.get(_COUNT, 0) + 1
     give_next(st.session_state[key])
 
 
-def _create() -> None:
-    _choose(_NEW)
+def _choose_beside(key: str) -> None:
+    """Choose a label that the editor has not heard of; it counts clicks on pills."""
+    st.session_state[_COUNT] = st.session_state.get(_COUNT, 0) + 1
+    _choose(key)
 
 
 def give_next(name: str) -> None:
