@@ -171,7 +171,7 @@ def take_all(page: Page, home: Path, camera: Camera) -> None:
 
 
 def edit(page: Page, camera: Camera) -> None:
-    """Draw a box that the model missed, and tag the image."""
+    """Draw a box that the model missed, with its guessed label, and tag the image."""
     go_to(page, "Edit")
     canvas = Canvas(page, page.locator(".st-key-edit-canvas .editor"))
     canvas.surface.wait_for(timeout=20_000)
@@ -183,6 +183,10 @@ def edit(page: Page, camera: Camera) -> None:
     page.keyboard.press("Escape")
     point(page, canvas, camera)
     canvas.drag((262, 193), (318, 252))
+    canvas.surface.locator(".guesses").wait_for()
+    page.wait_for_timeout(1000)
+    path = camera.folder / f"guess-{camera.scheme}.jpg"
+    page.screenshot(path=path, type="jpeg", quality=88)
     canvas.press("l", *"chair", "Enter")
     page.wait_for_timeout(1500)
     camera.take(page, "edit", sizes=(SCREEN, LARGE))
