@@ -12,7 +12,7 @@ from imagebase.geometry import FloatArray, clip_xyxy
 # Of the candidates of the nets, and of the windows, that many are looked at; more for
 # each further label.
 _LOOKED_AT, _WINDOWS_LOOKED_AT = 60, 40
-_MORE_EACH, _MOST_WINDOWS_LOOKED_AT = 10, 100
+_MORE_EACH, _MOST_WINDOWS_LOOKED_AT = 20, 120
 # Windows that overlap are suppressed among so many of the best.
 _BEST_WINDOWS: Final = 300
 _SAME_BOX_IOU: Final = 0.7

@@ -24,7 +24,7 @@ from imagebase.geometry import FloatArray, pairwise_iou
 # Objects are looked at from closer than the nets see them.
 WANTED: Final = Size(1024, 1024)
 _ID_DIGITS: Final = 12
-_SAME_OBJECT_IOU: Final = 0.5
+_SAME_OBJECT_IOU: Final = 0.6
 
 
 class TaughtDetector:
