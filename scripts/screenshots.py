@@ -317,9 +317,9 @@ def find_more(page: Page, camera: Camera) -> None:
     page.locator(".st-key-review-view").get_by_text("Find more", exact=True).click()
     page.locator(".st-key-review-find-label input").click()
     page.get_by_role("option", name="WBC").click()
-    page.locator(".st-key-review-find-ask button").click()
+    page.locator(".st-key-review-find-ask button").first.click()
     accept = page.locator(".st-key-review-find-accept button").first
-    expect(accept).to_be_enabled(timeout=180_000)
+    expect(accept).to_be_enabled(timeout=300_000)
     camera.take(page, "find-more")
 
 

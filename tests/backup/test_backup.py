@@ -15,7 +15,8 @@ from imagebase.annotation import ReviewStatus, Size, new_id
 from imagebase.backup.restore import Backup, restore
 from imagebase.backup.write import MANIFEST, write_backup
 from imagebase.errors import ImageFileError, NotFoundError, StoreError
-from imagebase.settings import Limits
+from imagebase.learning.taught_models import taught_model
+from imagebase.settings import Limits, settings
 from imagebase.store import Scope, Store
 from imagebase.store.backup_rows import COPIED, COPIED_BY_NAME, row_of
 from imagebase.store.tables import metadata
@@ -313,6 +314,22 @@ def test_the_status_of_an_earlier_version_has_its_present_name() -> None:
     }
     row = row_of(COPIED_BY_NAME["events"], event)
     assert row["after"] == {**review, "status": "suggested"}
+
+
+def test_a_restored_taught_model_is_found_by_name(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("IMAGEBASE_HOME", str(tmp_path / "models-of-both"))
+    settings.cache_clear()
+    scope = full_dataset(store)
+    write_backup(store, scope, tmp_path / "a.zip")
+    target = restored(store, tmp_path / "a.zip")
+    before, after = taught_model(store, scope), taught_model(store, target)
+    settings.cache_clear()
+    assert before is not None
+    assert after is not None
+    assert before.title == after.title == "tiger and cat, 1 image"
+    assert before.sha256 == after.sha256
 
 
 def test_every_table_of_a_dataset_is_in_it_or_left_out_on_purpose() -> None:
