@@ -24,8 +24,8 @@ def box_examples(
     max_pixels: int,
     most_images: int,
     besides: str = "",
-) -> BoxExamples:
-    """Return the newest boxes of each label with their looks.
+) -> tuple[BoxExamples, bool]:
+    """Return the newest boxes of each label with looks, and whether all have theirs.
 
     Looks are kept in the store; an image that cannot be read is left out.
 
@@ -43,13 +43,15 @@ def box_examples(
     ]
     looks = looks_of(store, scope, rows, max_pixels=max_pixels, most_images=most_images)
     seen = [row for row in rows if row.key in looks]
+    is_complete = len(seen) == len(rows)
     if not seen:
-        return BoxExamples.none()
-    return BoxExamples(
+        return BoxExamples.none(), is_complete
+    examples = BoxExamples(
         np.array([row.annotation.label for row in seen], np.str_),
         np.stack([looks[row.key] for row in seen]),
         np.stack([extent_of(row.annotation.box, row.size) for row in seen]),
     )
+    return examples, is_complete
 
 
 def _most_of_each_label(rows: Sequence[AnnotationRow]) -> Iterator[AnnotationRow]:

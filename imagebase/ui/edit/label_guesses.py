@@ -92,14 +92,15 @@ def _guess(
     views = cache.views_of_box(*where, fresh.box)
     image = cache.picture_for_views(*where)
     max_pixels = services.limits().max_image_pixels
-    examples = box_examples(
+    examples, is_complete = box_examples(
         services.store(),
         scope,
         max_pixels=max_pixels,
         most_images=_IMAGES_NOW,
         besides=fresh.annotation_id,
     )
-    _later.submit(_look_later, scope, max_pixels)
+    if not is_complete:
+        _later.submit(_look_later, scope, max_pixels)
     look = look_at(image, [fresh.box])[0]
     around = Surroundings(
         labels=labels,
