@@ -233,6 +233,18 @@ def test_of_many_labels_the_guessed_ones_get_digits(guesser: Open) -> None:
     hand.wait_for_boxes("skis")
 
 
+def test_a_late_guess_brings_its_digits_above_the_canvas(guesser: Open) -> None:
+    others = [f"thing {number}" for number in range(12)]
+    hand = guesser(*others, "person")
+    hand.canvas.page.evaluate(DELAY, 1200)
+    hand.canvas.drag(*SKIER)
+    hand.canvas.press("1")  # so that the guess changes nothing but the digits
+    hand.wait_for_boxes("thing 0")
+    digit = hand.chips.first.locator("kbd").inner_text()
+    pills = hand.canvas.page.locator("[data-testid='stButtonGroup'] button")
+    expect(pills.filter(has_text=f"{digit} person")).to_have_count(1)
+
+
 def test_a_pinned_label_keeps_its_digit_after_a_reload(guesser: Open) -> None:
     hand = guesser(*(f"thing {number}" for number in range(12)))
     page = hand.canvas.page

@@ -85,17 +85,26 @@ class Guesses {
     if (of?.one.id !== id || image !== editor.image || of.labels) return;
     if (isPending) return this.askLater();
     of.labels = labels;
-    if (keys.length) editor.data = { ...editor.data, keyLabels: keys };
     const one = editor.find(id);
-    if (one && this.mayLabel && first && one.label !== first) {
+    const isLabelled = one && this.mayLabel && first && one.label !== first;
+    if (isLabelled) {
       editor.change(one, { label: first });
       editor.pointing.noteGuess(one);
       editor.note(of.seq);
-      if (!this.isHeld) editor.send();
     }
-    this.release();
+    const isSent = isLabelled || this.isHeld;
+    if (isSent) editor.send();
+    if (keys.length) this.takeKeys(keys, isSent);
     this.fill();
     editor.drawSoon();
+  }
+
+  // The labels above the canvas show the digits too, with the next run of the page.
+  takeKeys(keys, isRunning) {
+    const { editor } = this;
+    const isNew = keys.join("\n") !== editor.given.keyLabels.join("\n");
+    editor.data = { ...editor.data, keyLabels: keys };
+    if (isNew && !isRunning) editor.act("digits");
   }
 
   get mayLabel() {

@@ -220,8 +220,8 @@ def draw_editor(
         key_labels: labels of the keys 1 to 9.
         on_action: is called with an action: its name is one in `KEYS`, or `label:` and
             the name of a label, or `show:` and the id of an image, or `pins:` and the
-            digits of the pinned labels as JSON. Earlier drawings
-            are saved by then.
+            digits of the pinned labels as JSON, or `digits`: they have changed.
+            Earlier drawings are saved by then.
         detail: returns a region of the image at full sharpness.
         sight: what models see on the image; None suggests nothing where one points.
         guess: returns the likely labels of a box, or None while they are not ready;
