@@ -1,6 +1,6 @@
 """Point at an object: the box under the pointer, its label, and what is left out."""
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -11,15 +11,18 @@ from imagebase.annotation import Box, Size
 from imagebase.assist.pointing import (
     PointCandidates,
     closer_view,
+    closer_views,
     point_features,
     ranked,
     views_at,
 )
+from imagebase.detection.candidates import Candidates
+from imagebase.detection.detector import Detector
 from imagebase.detection.factory import shared_detector
 from imagebase.detection.library import find_model
 from imagebase.errors import ImageReadError, UnknownModelError
 from imagebase.geometry import pairwise_iou
-from imagebase.images.decode import load_image
+from imagebase.images.decode import LoadedImage, load_image
 from imagebase.settings import SAMPLES_FOLDER
 
 SIZE = Size(400, 200)
@@ -155,3 +158,27 @@ def test_what_is_no_rgb_image_is_refused(array: NDArray[Any]) -> None:
 def test_an_unknown_model_is_named() -> None:
     with pytest.raises(UnknownModelError, match="yolo-none"):
         imagebase.suggest_at(photo("bear.jpg"), (300, 300), models=["yolo-none"])
+
+
+def test_closer_views_of_fewer_pixels_are_in_pixels_of_the_whole_image() -> None:
+    rgb = np.zeros((120, 160, 3), np.uint8)
+
+    class Net:
+        labels = ("cat",)
+
+        def candidates(
+            self, rgb: NDArray[np.uint8], *, size: Size, floor: float
+        ) -> Candidates:
+            middle = np.array([[0.25, 0.25, 0.75, 0.75]]) * np.array([*size, *size])
+            return Candidates(
+                middle.astype(np.float32),
+                np.array([0.5], np.float32),
+                np.array([0], np.int32),
+            )
+
+    image = LoadedImage(rgb, Size(320, 240))
+    seen = closer_views(image, (160, 120), cast(Detector, Net()), labels=["Katze"])
+    assert list(seen.view_side) == [160, 80, 40]
+    assert list(seen.label) == ["Katze"] * 3
+    expected = [[120, 80, 200, 160], [140, 100, 180, 140], [150, 110, 170, 130]]
+    np.testing.assert_allclose(seen.xyxy, expected, atol=1)

@@ -66,3 +66,18 @@ def test_nothing_is_suggested_in_ignore_areas(scope: Scope) -> None:
     middles = (seen.xyxy[:, 0] + seen.xyxy[:, 2]) / 2
     assert len(middles)
     assert (middles >= width / 2 - 1).all()
+
+
+def test_closer_views_see_what_is_around_a_point(scope: Scope) -> None:
+    image_id = store().image_ids(scope)[0]
+    size = store().record(scope, image_id).size
+    point = (size.width / 2, size.height / 2)
+    seen = cache.closer_candidates(scope.owner_id, scope.dataset_id, image_id, point)
+    longest = max(size)
+    assert set(seen.view_side) <= {longest // 2, longest // 4, longest // 8}
+    assert (seen.xyxy >= 0).all()
+    assert (seen.xyxy <= np.array([*size, *size])).all()
+    half = longest / 4 + 1
+    near = np.array([*point, *point]) + half * np.array([-1, -1, 1, 1])
+    assert (seen.xyxy[:, :2] >= near[:2]).all()
+    assert (seen.xyxy[:, 2:] <= near[2:]).all()
