@@ -28,6 +28,7 @@ pytestmark = pytest.mark.browser
 PHOTOGRAPH = "kitchen.jpg"
 BOTTLE = (320.0, 330.0)
 POINTS = 80
+START_MS = 60_000
 
 
 class Editing:
@@ -86,7 +87,9 @@ def opened(
     dataset.add(PHOTOGRAPH)
     page.goto(dataset.at("edit"))
     canvas = find_canvas(page)
-    canvas.wait_for("known", canvas.get("image"))
+    # Where the app has just started, the models are loaded first.
+    image = canvas.get("image")
+    expect(canvas.surface).to_have_attribute("data-known", image, timeout=START_MS)
     return Editing(page, dataset, canvas)
 
 

@@ -3,7 +3,8 @@
 // is poor. The ranking is that of `imagebase/assist/pointing.py`, by the rules it sends.
 
 const REST_MS = 70; // the pointer rests this long before a closer look
-const LOOK_AGAIN_MS = 3000; // an answer is not waited for any longer
+const ANSWER_LOOK_MS = 3000; // an answer is not waited for any longer
+const SLOW_LOOK_MS = 1000; // on such a server, look only where nothing is suggested
 const LOOK_REACH = 1 / 32; // of the longer side: a look is good for places within
 const KEPT_LOOKS = 12;
 const ALTERNATIVES = 5;
@@ -41,6 +42,7 @@ class Pointing {
 
   forget() {
     this.stopResting();
+    clearTimeout(this.answerTimer);
     this.rested = null;
     this.known = null;
     this.looks = [];
@@ -79,8 +81,14 @@ class Pointing {
     if (this.looks.length > KEPT_LOOKS) this.looks.shift();
     this.addAlternatives(this.taken);
     this.addAlternatives(this.spot);
+    this.goOn();
+  }
+
+  // The answer is here, or too late.
+  goOn() {
+    clearTimeout(this.answerTimer);
     const { then, next, at } = this.asking ?? {};
-    if (at) this.editor.root.dataset.lookMs = Math.round(performance.now() - at);
+    if (at) this.lookMs = Math.round(performance.now() - at);
     this.asking = null;
     then?.();
     if (next) this.look(next.point, next.then);
@@ -92,11 +100,12 @@ class Pointing {
   look(point, then) {
     if (!this.ask || !this.known || this.lookAt(point)) return then?.();
     const { editor, asking } = this;
-    if (asking && performance.now() - asking.at < LOOK_AGAIN_MS) {
+    if (asking) {
       if (then || !asking.next?.then) asking.next = { point, then };
       return;
     }
     this.asking = { point, then, at: performance.now() };
+    this.answerTimer = setTimeout(() => this.goOn(), ANSWER_LOOK_MS);
     this.ask({ image: editor.image, point });
     this.report();
   }
@@ -131,7 +140,8 @@ class Pointing {
   // Whether closer looks may find what is better.
   isPoor(point) {
     const [best] = this.at(point, { count: 1 });
-    return !best || best.score < this.rules.poor;
+    const { floor, poor } = this.rules;
+    return !best || best.score < (this.lookMs > SLOW_LOOK_MS ? floor : poor);
   }
 
   // Show what a click or a key would take here; null where the pointer is elsewhere.
@@ -380,7 +390,7 @@ class Pointing {
     Object.assign(editor.root.dataset, {
       suggestion: shown ? this.edgesOf(shown).join(" ") : "",
       suggestionLabel: shown ? this.labelFor(shown) : "",
-      looks: this.looks.length,
+      looks: this.looks.length, lookMs: this.lookMs ?? "",
       looking: String(Boolean(this.asking || this.restTimer)),
     });
   }
@@ -405,6 +415,7 @@ class Pointing {
 
   stop() {
     this.stopResting();
+    clearTimeout(this.answerTimer);
     clearTimeout(this.hintTimer);
   }
 }
