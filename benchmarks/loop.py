@@ -187,7 +187,7 @@ def _drags(now: FloatArray, then: FloatArray, stands: float) -> int:
 
 @dataclass(slots=True)
 class Costs:
-    """Seconds of computing, and how often the taught model was fitted."""
+    """Processor seconds of computing, and how often the taught model was fitted."""
 
     describing: float = 0.0
     finding: float = 0.0
@@ -259,7 +259,7 @@ class Loop:
 
     def suggestions(self, scene: DescribedImage) -> Found:
         """Return what is shown on an image, and keep what every model found there."""
-        started = time.perf_counter()
+        started = time.process_time()
         self._found = {}
         # Later an image is on screen before the last one was learned from.
         is_quick = len(self._seen) <= QUICK
@@ -269,7 +269,7 @@ class Loop:
         if self._trained is not None:
             self._found[TRAINED] = _detector_found(self._trained, scene.loaded)
         self._found[SHOWN] = self.choice.shown(self._found)
-        self.costs.finding += time.perf_counter() - started
+        self.costs.finding += time.process_time() - started
         return self.choice.suggestions(self._found)
 
     def points(self, scene: DescribedImage) -> PointCandidates:
@@ -302,7 +302,7 @@ class Loop:
         label = np.array(truth.label, np.str_)
         name, size = photo.path.name, scene.loaded.size
         self.judged.append(JudgedImage(name, size, truth.xyxy, label, self._found))
-        started = time.perf_counter()
+        started = time.process_time()
         boxes = [Box(*corners) for corners in truth.xyxy.tolist()]
         self._teacher.put(name, scene, boxes, truth.label)
         self._examples[name] = truth.label
@@ -312,7 +312,7 @@ class Loop:
             del self._examples[oldest]
         self._taught_before, self._taught = self._taught, self._teacher.model()
         self.costs.fits += 1
-        self.costs.fitting += time.perf_counter() - started
+        self.costs.fitting += time.process_time() - started
         if self._trainer is not None:
             self._train(self._trainer, now)
         knows: dict[str, Sequence[str]] = {}
@@ -331,9 +331,9 @@ class Loop:
             return
         boxes = sum(len(photo.boxes) for photo in self._seen)
         if may_train(Labelled(len(self._seen), boxes), trained_on=self._trained_on):
-            started = time.perf_counter()
+            started = time.process_time()
             self._running = trainer.run(self._seen, now=now)
-            self.costs.training += time.perf_counter() - started
+            self.costs.training += time.process_time() - started
             self._trained_on = len(self._seen)
 
     def _take(self, run: Run) -> None:
@@ -393,9 +393,9 @@ def labelled(
     tallies: Tallies = {stands: [] for stands in STANDS}
     now = 0.0
     for photo in every:
-        started = time.perf_counter()
+        started = time.process_time()
         scene = described(photo)
-        loop.costs.describing += time.perf_counter() - started
+        loop.costs.describing += time.process_time() - started
         truth = truth_of(photo)
         shown = loop.suggestions(scene)
         points = loop.points(scene)
