@@ -22,7 +22,7 @@ from benchmarks.teach import LABELS, Item, items
 from imagebase.annotation import Box
 from imagebase.detection.nms import nms
 from imagebase.detection.taught.model import TaughtModel
-from imagebase.detection.taught.scores import scored
+from imagebase.detection.taught.taught_detector import TaughtDetector
 from imagebase.detection.taught.teacher import Teacher
 from imagebase.evaluation.arrays import EvaluatedImage, Predictions, Truth
 from imagebase.evaluation.average_precision import coco_figures
@@ -103,17 +103,24 @@ def _taught(
     return teacher.model()
 
 
-def _found(model: TaughtModel, every: Sequence[Item], least: float) -> list[Row]:
+def _found(
+    model: TaughtModel, every: Sequence[Item], labels: Sequence[str], least: float
+) -> list[Row]:
+    detector = TaughtDetector(model, name="taught")
     rows: list[Row] = []
     for index, item in enumerate(every):
-        boxes = scored(model, item.scene)
-        for label in range(boxes.confidence.shape[1]):
-            confidence = boxes.confidence[:, label]
-            stays = nms(boxes.xyxy, confidence, nms_threshold=DEFAULT_NMS_IOU)
+        seen = detector.candidates_of(item.scene, least)
+        for place, label in enumerate(detector.labels):
+            own = seen.rows(seen.class_id == place)
+            stays = nms(own.xyxy, own.confidence, nms_threshold=DEFAULT_NMS_IOU)
             rows += [
-                (index, label, boxes.xyxy[row].tolist(), float(confidence[row]))
+                (
+                    index,
+                    labels.index(label),
+                    own.xyxy[row].tolist(),
+                    float(own.confidence[row]),
+                )
                 for row in stays[:_MOST_BOXES]
-                if confidence[row] >= least
             ]
     return rows
 
@@ -122,7 +129,7 @@ def _uncertainty(
     model: TaughtModel, pool: Sequence[Item], labels: Sequence[str]
 ) -> NDArray[np.float64]:
     """Return how much each image would need review with the model's boxes saved."""
-    rows = _found(model, pool, DEFAULT_CONFIDENCE * SEEN_SHARE)
+    rows = _found(model, pool, labels, DEFAULT_CONFIDENCE * SEEN_SHARE)
     seen = Boxes(
         image=np.array([row[0] for row in rows], np.intp),
         xyxy=np.array([row[2] for row in rows], np.float64).reshape(-1, 4),
@@ -171,7 +178,7 @@ def draws(every: Sequence[Item], labels: Sequence[str], count: int) -> FloatArra
             chosen = choose(mine, vectors[pool], labels)
             for place, images in enumerate(COUNTS):
                 model = _taught(mine, chosen[:images], labels)
-                found = _found(model, rest, _LEAST_CONFIDENCE)
+                found = _found(model, rest, labels, _LEAST_CONFIDENCE)
                 ap50 = coco_figures(truth, Predictions.of(found))["AP50"]
                 figures[way, place, draw] = ap50 or 0.0
     return figures.astype(np.float32)

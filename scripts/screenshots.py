@@ -5,6 +5,7 @@ light and once in dark. Every page at 1280 × 800; Edit and Review at 1920 × 10
 Training is shown on ../shared/data.
 """
 
+import io
 import json
 import os
 import re
@@ -17,6 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from PIL import Image
 from playwright.sync_api import (
     Browser,
     Page,
@@ -29,7 +31,9 @@ from benchmarks.pages import settled
 from benchmarks.point import photos
 from imagebase.annotation import Annotation, Box, ReviewStatus, Size
 from imagebase.images.decode import load_image
-from imagebase.settings import read_settings
+from imagebase.images.scan import Incoming
+from imagebase.ingest.add_images import admit
+from imagebase.settings import Limits, read_settings
 from imagebase.store import Scope, open_store
 from imagebase.ui.identity import TEAM_OWNER
 from tests.browser.conftest import (
@@ -42,6 +46,7 @@ from tests.browser.conftest import (
 )
 
 CELLS: Final = ROOT.parent / "shared" / "data" / "bccd"
+COCO: Final = ROOT.parent / "shared" / "data" / "coco_val_dev128" / "images"
 APPROVED: Final = 60
 RACCOONS, LEARNED_FROM, SHOWN = 24, 8, 6
 # The screen in the first photograph.
@@ -101,6 +106,9 @@ def main() -> None:
             with tempfile.TemporaryDirectory() as home:
                 add_raccoons(Path(home) / "imagebase")
                 walk(browser, Path(home), camera, learn)
+            with tempfile.TemporaryDirectory() as home:
+                add_alike(Path(home) / "imagebase")
+                walk(browser, Path(home), camera, alike)
         browser.close()
 
 
@@ -319,6 +327,59 @@ def find_more(page: Page, camera: Camera) -> None:
     accept = page.locator(".st-key-review-find-accept button").first
     expect(accept).to_be_enabled(timeout=300_000)
     camera.take(page, "find-more")
+
+
+def add_alike(home: Path) -> None:
+    """Make a dataset of photographs, some of them with copies, a third approved."""
+    store = open_store(read_settings({"IMAGEBASE_HOME": str(home)}))
+    dataset = store.create_dataset(TEAM_OWNER, "Photographs", who="")
+    scope = Scope(TEAM_OWNER, dataset.dataset_id, "")
+    files = []
+    for number, path in enumerate(sorted(COCO.glob("*.jpg"))):
+        files.append(Incoming(path.name, path.read_bytes()))
+        if number % 16 == 0:
+            files += _copies(path)
+    admit(store, scope, files, limits=Limits())
+    for record in store.records(scope)[::3]:
+        store.save(scope, replace(record, status=ReviewStatus.APPROVED))
+    store.close()
+
+
+def _copies(path: Path) -> list[Incoming]:
+    """Return a photograph at half its size, and with 3 % cut off two sides."""
+    image = Image.open(path).convert("RGB")
+    width, height = image.size
+    made = {
+        "small": image.resize((width // 2, height // 2)),
+        "cut": image.crop((width * 3 // 100, height * 3 // 100, width, height)),
+    }
+    copies = []
+    for name, copy in made.items():
+        stream = io.BytesIO()
+        copy.save(stream, "JPEG", quality=85)
+        copies.append(Incoming(f"{path.stem}-{name}.jpg", stream.getvalue()))
+    return copies
+
+
+def alike(page: Page, _home: Path, camera: Camera) -> None:
+    """Select images on the map; show near-duplicates."""
+    go_to(page, "Review")
+    page.get_by_role("radio", name="Map", exact=True).first.click()
+    chart = page.locator("[data-testid=stVegaLiteChart]").first
+    chart.wait_for(timeout=240_000)
+    expect(page.get_by_role("button", name="Cancel")).to_have_count(0, timeout=120_000)
+    page.wait_for_timeout(3000)
+    box = chart.bounding_box() or {"x": 0, "y": 0, "width": 0, "height": 0}
+    page.mouse.move(box["x"] + 0.3 * box["width"], box["y"] + 0.3 * box["height"])
+    page.mouse.down()
+    end = (box["x"] + 0.55 * box["width"], box["y"] + 0.6 * box["height"])
+    page.mouse.move(*end, steps=8)
+    page.mouse.up()
+    expect(page.get_by_text("selected on the map").first).to_be_visible(timeout=20_000)
+    camera.take(page, "map")
+    page.get_by_role("radio", name="Near-duplicates", exact=True).first.click()
+    expect(page.get_by_text("Reject the others").first).to_be_visible(timeout=20_000)
+    camera.take(page, "near-duplicates")
 
 
 def go_to(page: Page, name: str) -> None:

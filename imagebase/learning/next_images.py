@@ -17,7 +17,7 @@ from imagebase.geometry import FloatArray
 # How much further away an image is that certainly needs review.
 UNCERTAINTY_WEIGHT: Final = 0.5
 # So many are chosen one by one; those after them are in the order of their distance.
-MOST_CHOSEN: Final = 60
+MOST_CHOSEN: Final = 24
 _AT_ONCE: Final = 256
 
 

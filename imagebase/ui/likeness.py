@@ -54,12 +54,15 @@ def compare() -> int:
     return missing
 
 
-def draw_progress() -> None:
-    """Draw how far the comparison of new images is, after starting it."""
+def draw_progress() -> bool:
+    """Draw how far the comparison of new images is, after starting it.
+
+    Returns whether it goes on.
+    """
     with st.container():
         missing = compare()
         if not missing:
-            return
+            return False
         job = job_progress.latest(KIND)
         job_progress.show(KIND)
         if job is not None and not _goes_on(job):
@@ -70,6 +73,7 @@ def draw_progress() -> None:
                 on_click=job_progress.start,
                 args=(KIND, {}),
             )
+        return job_progress.is_active(job)
 
 
 def _goes_on(job: JobInfo) -> bool:

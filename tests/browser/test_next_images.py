@@ -78,7 +78,7 @@ def test_a_rectangle_on_the_map_filters_the_queue_and_the_table(
     end = (box["x"] + 0.95 * box["width"], box["y"] + 0.95 * box["height"])
     page.mouse.move(*end, steps=8)
     page.mouse.up()
-    chip = page.get_by_text("selected on the map")
+    chip = page.get_by_text("selected on the map").first
     expect(chip).to_be_visible()
     count = int(chip.inner_text().split()[1])
     assert 2 <= count < 9

@@ -28,8 +28,10 @@ _SHARES: Final = (7, 4)
 
 def image_map() -> None:
     """Draw the map, and the images that are selected on it."""
-    likeness.draw_progress()
+    is_growing = likeness.draw_progress()
     known = likeness.vectors()
+    if len(known) < 2 and is_growing:
+        return
     if len(known) < 2:
         st.info("The map needs two images at least that have been compared.")
         return
