@@ -46,7 +46,8 @@ class Guesses {
     this.end();
     const { ask } = hub.parcels.get(`${editor.key}/guess`) ?? {};
     if (!ask || !editor.data.guesses) return editor.changed();
-    this.of = { one, ask, tries: 0, labels: null, isOpen: !isChosen };
+    const was = { box: [...one.box], label: one.label };
+    this.of = { one, was, ask, tries: 0, labels: null, isOpen: !isChosen };
     this.ask();
     editor.note();
     this.of.seq = editor.outbox.seq;
@@ -86,7 +87,7 @@ class Guesses {
     if (isPending) return this.askLater();
     of.labels = labels;
     const one = editor.find(id);
-    const isLabelled = one && this.mayLabel && first && one.label !== first;
+    const isLabelled = one && this.mayLabel(one) && first && one.label !== first;
     if (isLabelled) {
       editor.change(one, { label: first });
       editor.pointing.noteGuess(one);
@@ -107,10 +108,12 @@ class Guesses {
     if (isNew && !isRunning) editor.act("digits");
   }
 
-  get mayLabel() {
+  // Whether nobody has done anything with the box, here or in the table.
+  mayLabel(one) {
     const { of, editor } = this;
-    const isInHand = editor.gesture?.one?.id === of.one.id || !editor.picker.root.hidden;
-    return of.isOpen && !isInHand && !editor.isBusy;
+    const isInHand = editor.gesture?.one?.id === one.id || !editor.picker.root.hidden;
+    const isAsDrawn = one.label === of.was.label && isSame(one.box, of.was.box);
+    return of.isOpen && isAsDrawn && !isInHand && !editor.isBusy;
   }
 
   askLater() {

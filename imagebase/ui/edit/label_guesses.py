@@ -58,7 +58,7 @@ def _offer(record: ImageRecord, labels: LabelSet, fresh: FreshBox) -> LabelOffer
         ranked = _started(scope, record, labels, fresh).result(timeout=_WAIT_S)
     except TimeoutError:
         return None
-    except ImageBaseError:
+    except (ImageBaseError, RuntimeError):  # a network's own errors are of the latter
         _log.warning("The label of a box was not guessed", exc_info=True)
         return LabelOffer()
     keys = digits.with_guesses(labels, fresh.image_id, ranked.likely)
