@@ -73,22 +73,23 @@ class TaughtDetector:
         those of another label than a surer one at the same place.
         """
         found = scored(self.model, scene)
-        label = found.confidence.argmax(axis=1)
-        confidence = found.confidence.max(axis=1)
-        stays = np.flatnonzero(
-            (confidence >= floor) & ~_is_another(found.xyxy, confidence, label)
-        )
+        # Confidence has a scale for each label; scores compare.
+        label = found.score.argmax(axis=1)
+        rows = np.arange(len(label))
+        confidence = found.confidence[rows, label]
+        another = _is_another(found.xyxy, found.score[rows, label], label)
+        stays = np.flatnonzero((confidence >= floor) & ~another)
         return Candidates(
             found.xyxy[stays], confidence[stays], label[stays].astype(np.int32)
         )
 
 
 def _is_another(
-    xyxy: FloatArray, confidence: FloatArray, label: NDArray[np.intp]
+    xyxy: FloatArray, score: FloatArray, label: NDArray[np.intp]
 ) -> NDArray[np.bool_]:
     """Say whether a surer box there has another label: an object has one."""
     is_other = label[:, None] != label
-    is_surer = confidence > confidence[:, None]
+    is_surer = score > score[:, None]
     is_there = pairwise_iou(xyxy, xyxy) >= _SAME_OBJECT_IOU
     another: NDArray[np.bool_] = (is_other & is_surer & is_there).any(axis=1)
     return another
