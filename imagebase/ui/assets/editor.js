@@ -692,6 +692,7 @@ class Editor {
 
   stop() {
     this.flush();
+    this.guesses.end();
     this.outbox.say = null;
     this.outbox.onChange = () => {};
     this.mark.remove();
