@@ -2,7 +2,9 @@
 
 import io
 import json
+import tokenize
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -39,6 +41,15 @@ _ABOUT: Final = "about.json"
 _MAX_ABOUT_BYTES: Final = 200_000
 _MAX_HEADER_BYTES: Final = 1_000
 _MAX_EXAMPLES: Final = 1_000_000
+# What zipfile, zlib, json and NumPy raise for what they cannot read.
+_DAMAGED: Final = (
+    *(zipfile.BadZipFile, zlib.error, EOFError, KeyError, RuntimeError),
+    *(SyntaxError, TypeError, ValueError, tokenize.TokenError),
+)
+# The other ways to pack unpack a few kB to gigabytes before they can be stopped.
+_PACKED: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+# Products of larger ones could be no number any more.
+_MOST_WEIGHT: Final = 1e9
 # Of windows, as shares of an image's longer side; sizes are rounded to steps.
 _LEAST_SIZE, _MOST_SIZE = 1e-5, 1.5
 
@@ -100,7 +111,7 @@ class TaughtModel:
                 arrays = {key: _array(archive, key, shapes[key]) for key in shapes}
                 examples = _count(about, "examples", _MAX_EXAMPLES)
                 _check_sizes(arrays["sizes"])
-        except (zipfile.BadZipFile, KeyError, ValueError, NotImplementedError) as error:
+        except _DAMAGED as error:
             raise ModelLoadError(
                 f"{name} is no taught model, or a damaged one ({error}); save it again."
             ) from error
@@ -133,6 +144,8 @@ def _add(archive: zipfile.ZipFile, name: str, content: bytes) -> None:
 
 def _member(archive: zipfile.ZipFile, name: str, most: int) -> bytes:
     """Return a member's content, never more than the most that it can have."""
+    if archive.getinfo(name).compress_type not in _PACKED:
+        raise ValueError(f"{name} is packed in a way that no taught model is")
     with archive.open(name) as member:
         content = member.read(most + 1)
     if len(content) > most:
@@ -181,6 +194,6 @@ def _array(archive: zipfile.ZipFile, name: str, shape: tuple[int, int]) -> Float
     if header != (shape, False, np.dtype("<f4")) or len(content) != size:
         raise ValueError(f"{name} has another shape")
     array = np.frombuffer(content, "<f4").reshape(shape).astype(np.float32)
-    if not np.isfinite(array).all():
-        raise ValueError(f"{name} holds what is no number")
+    if not (np.abs(array) <= _MOST_WEIGHT).all():
+        raise ValueError(f"{name} holds what is no number, or too large a one")
     return array

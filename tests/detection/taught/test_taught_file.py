@@ -53,6 +53,43 @@ def changed(**members: bytes | None) -> bytes:
     return stream.getvalue()
 
 
+def packed(way: int) -> bytes:
+    """Return a file whose members are packed in another way."""
+    source = zipfile.ZipFile(io.BytesIO(some_model().to_bytes()))
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", way) as archive:
+        for name in source.namelist():
+            archive.writestr(name, source.read(name))
+    return stream.getvalue()
+
+
+def encrypted() -> bytes:
+    """Return a file that says that a password is needed."""
+    content = bytearray(some_model().to_bytes())
+    content[6] |= 1
+    content[content.index(b"PK\x01\x02") + 8] |= 1
+    return bytes(content)
+
+
+def damaged() -> bytes:
+    """Return a deflated file with some wrong bytes in each member."""
+    content = bytearray(packed(zipfile.ZIP_DEFLATED))
+    for name in (b"about.json", b"sizes.npy", b"first.npy"):
+        start = content.index(name) + len(name)
+        content[start : start + 8] = b"\xff" * 8
+    return bytes(content)
+
+
+def headed(header: bytes) -> bytes:
+    """Return an array's file with this for its header."""
+    return b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header
+
+
+def test_a_deflated_file_is_read() -> None:
+    content = packed(zipfile.ZIP_DEFLATED)
+    assert TaughtModel.from_bytes(content, name="a.npz").labels == ("cat", "dog")
+
+
 def about(**values: object) -> bytes:
     known = {"taught": 1, "labels": ["cat", "dog"], "examples": 5, "sizes": 3}
     return json.dumps({**known, **values}).encode()
@@ -92,6 +129,15 @@ def array(values: object, dtype: str = "<f4") -> bytes:
         changed(sizes=array([[{}] * 2] * 3, "O")),
         changed(sizes=array(np.zeros((300, 2000)))),
         changed(sizes=b"\x93NUMPY\x01\x00"),
+        changed(sizes=headed(b"(((")),
+        changed(sizes=headed(b"{[]: 1}")),
+        changed(sizes=headed(b"\t x\n  y\n z")),
+        changed(calibration=array(np.full((2, 2), 3e38))),
+        changed(about=b"[" * 190_000),
+        damaged(),
+        encrypted(),
+        packed(zipfile.ZIP_BZIP2),
+        packed(zipfile.ZIP_LZMA),
     ],
 )
 def test_anything_else_is_refused(content: bytes) -> None:
