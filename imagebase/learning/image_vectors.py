@@ -18,9 +18,9 @@ from imagebase.detection.library import find_model
 from imagebase.detection.taught.feature_net import FEATURE_MODEL, feature_net
 from imagebase.detection.taught.packing import packed_vector, vector_bytes, vector_of
 from imagebase.detection.taught.taught_detector import WANTED
-from imagebase.errors import ImageFileError, ImageReadError, LimitError, NotFoundError
 from imagebase.geometry import FloatArray
 from imagebase.images.decode import load_image
+from imagebase.learning.scenes import UNREADABLE
 from imagebase.store import CandidatesKey, Scope, Store
 from imagebase.store.scope import chunks
 
@@ -30,7 +30,6 @@ _STEPS: Final = 127
 _PASSES: Final = "image-vector-1"
 _THREADS: Final = 2
 _IMAGES_IN_A_STEP: Final = 16
-_UNREADABLE: Final = (ImageFileError, ImageReadError, LimitError, NotFoundError)
 
 OnProgress = Callable[[int], bool]
 
@@ -125,7 +124,7 @@ def _steps(
     def look(image_id: str) -> FloatArray | None:
         try:
             return _scene_vector(store, scope, image_id, max_pixels)
-        except _UNREADABLE:
+        except UNREADABLE:
             return None
 
     with ThreadPoolExecutor(_THREADS, thread_name_prefix="image-vectors") as pool:

@@ -13,13 +13,20 @@ from imagebase.detection.taught.described_image import DescribedImage
 from imagebase.detection.taught.packing import packed_vector, vector_bytes
 from imagebase.detection.taught.taught_detector import WANTED
 from imagebase.disk_space import check_room
-from imagebase.errors import LimitError
+from imagebase.errors import (
+    ImageFileError,
+    ImageReadError,
+    LimitError,
+    NotFoundError,
+)
 from imagebase.geometry import FloatArray
 from imagebase.images.decode import load_image
 from imagebase.settings import Mode, settings
 from imagebase.store.scope import Scope
 from imagebase.store.store import Store
 
+# What is raised for an image that cannot be used; the others can.
+UNREADABLE: Final = (ImageFileError, ImageReadError, LimitError, NotFoundError)
 # About 5 MB each.
 _MOST_IN_MEMORY: Final = 8
 

@@ -29,9 +29,9 @@ from imagebase.detection.taught.described_image import DescribedImage
 from imagebase.detection.taught.feature_net import feature_net
 from imagebase.detection.taught.model import MAX_LABELS, TaughtModel
 from imagebase.detection.taught.teacher import MOST_EXAMPLES, Teacher
-from imagebase.errors import NotFoundError, TeachingError
+from imagebase.errors import ImageBaseError, NotFoundError, TeachingError
 from imagebase.learning.judged_boxes import judged_scene
-from imagebase.learning.scenes import scene_of
+from imagebase.learning.scenes import UNREADABLE, scene_of
 from imagebase.store import AnnotationFilter, Scope, Store
 from imagebase.store.taught_models import TaughtRow
 from imagebase.wording import listed, plural
@@ -117,12 +117,13 @@ def teach_dataset(
         labels: to find, besides those that the model finds already.
         image_ids: images on which all objects of the labels have boxes, besides those
             chosen before; `lessons_of` says what else teaches.
-        max_pixels: of an image that may be decoded.
+        max_pixels: of an image that may be decoded; what cannot be read is left out.
         on_progress: called with examples done and all; what it raises ends it.
 
     Raises:
         TeachingError: there is no box to learn from, or there are too many labels.
-        ImageReadError, LimitError, NotFoundError: an example cannot be read.
+        ImageFileError, ImageReadError, LimitError: no example can be read.
+        NotFoundError: the dataset was deleted meanwhile.
         ModelLoadError: the model's file could not be written.
     """
     before = store.taught_row(scope)
@@ -132,18 +133,26 @@ def teach_dataset(
     chosen = list(dict.fromkeys([*(before.examples if before else ()), *image_ids]))
     lessons = lessons_of(store, scope, wanted, chosen=chosen)
     teacher = Teacher(wanted)
+    used: list[str] = []
+    unread: list[ImageBaseError] = []
     for done, lesson in enumerate(lessons):
         on_progress(done, len(lessons))
-        scene = scene_of(store, scope, lesson.image_id, max_pixels=max_pixels)
+        try:
+            scene = scene_of(store, scope, lesson.image_id, max_pixels=max_pixels)
+        except UNREADABLE as error:
+            unread.append(error)
+            continue
         teacher.put(lesson.image_id, *lesson.of(scene))
+        used.append(lesson.image_id)
     on_progress(len(lessons), len(lessons))
+    if unread and not used:
+        raise unread[0]
     model = _taught(teacher, wanted)
     content = model.to_bytes()
-    used = {lesson.image_id for lesson in lessons}
     row = TaughtRow(
         labels=model.labels,
         examples=tuple(image_id for image_id in chosen if image_id in used),
-        image_count=len(lessons),
+        image_count=len(used),
         content=content,
         sha256=hashlib.sha256(content).hexdigest(),
         who=scope.who,

@@ -16,7 +16,7 @@ from imagebase.detection.model_card import card_of
 from imagebase.detection.taught.taught_detector import TaughtDetector
 from imagebase.detection.taught.teacher import MOST_EXAMPLES
 from imagebase.editing.records import delete_annotations
-from imagebase.errors import NotFoundError, TeachingError
+from imagebase.errors import ImageReadError, NotFoundError, TeachingError
 from imagebase.geometry import pairwise_iou
 from imagebase.learning import taught_models
 from imagebase.learning.scenes import scene_of
@@ -32,7 +32,7 @@ from imagebase.learning.taught_models import (
 )
 from imagebase.settings import TEAM_OWNER
 from imagebase.store import CandidatesKey, Scope, Store
-from tests.learning.conftest import with_boxes
+from tests.learning.conftest import SIZE, with_boxes
 from tests.store.fixtures import add_image, box, scope_of
 
 teach = partial(teach_dataset, max_pixels=10**6)
@@ -198,6 +198,42 @@ def test_without_a_box_there_is_nothing_to_learn(
     with pytest.raises(TeachingError, match="Draw all of them on one image"):
         teach(store, scope)
     assert taught_model(store, scope) is None
+
+
+def test_images_that_cannot_be_read_are_left_out(
+    store: Store, scope: Scope, scenes: list[ImageRecord]
+) -> None:
+    broken = store.add_image(
+        scope, b"no image", file_name="broken.png", size=SIZE, quality=None
+    ).record
+    approved = replace(broken, status=ReviewStatus.APPROVED)
+    store.save(scope, approved.with_annotations([box("disc")]))
+    chosen = [broken.image_id, *(record.image_id for record in scenes[:2])]
+
+    def delete_second(done: int, total: int) -> None:
+        if done == 1:
+            store.remove_images(scope, [scenes[1].image_id])
+
+    model = teach(store, scope, ["disc"], image_ids=chosen, on_progress=delete_second)
+    assert model.title == "disc, 1 image"
+    row = store.taught_row(scope)
+    assert row is not None
+    assert row.examples == (scenes[0].image_id,)
+    store.remove_images(scope, [scenes[0].image_id])
+    with pytest.raises(ImageReadError, match=r"broken\.png"):
+        teach(store, scope)
+
+
+def test_a_dataset_deleted_meanwhile_leaves_no_model(
+    store: Store, scope: Scope, scenes: list[ImageRecord]
+) -> None:
+    def delete(done: int, total: int) -> None:
+        if not done:
+            store.delete_dataset(scope)
+
+    with pytest.raises(NotFoundError):
+        teach(store, scope, ["disc"], on_progress=delete)
+    assert library_of(TEAM_OWNER).names() == []
 
 
 def test_forgotten_it_is_nowhere(
