@@ -186,12 +186,19 @@ def best_of(rows: Sequence[ImageRow]) -> ImageRow:
     """Return the image to keep of near-duplicates: the one with most work in it.
 
     Approved ones come before edited ones, then those with more boxes, then larger ones,
-    then those that were uploaded first.
+    then those that were uploaded first. Rejected ones come last, but for those with
+    boxes, which come before new ones.
     """
+
+    def place(row: ImageRow) -> float:
+        if row.status is ReviewStatus.REJECTED and row.box_count:
+            return _DECIDED.index(ReviewStatus.NEW) - 0.5
+        return _DECIDED.index(row.status)
+
     return min(
         rows,
         key=lambda row: (
-            _DECIDED.index(row.status),
+            place(row),
             -row.box_count,
             -row.size.width * row.size.height,
         ),

@@ -10,6 +10,7 @@ from imagebase.images.scan import Incoming
 from imagebase.ingest.add_images import admit
 from imagebase.settings import Limits
 from imagebase.ui.edit.navigation import ImageQueue
+from imagebase.ui.review import duplicates
 from tests.app_fixtures import (
     Tab,
     add_photographs,
@@ -69,6 +70,16 @@ def test_new_images_are_compared_when_they_come(labelled: Tab) -> None:
     labelled.app.run()
     job = labelled.wait("vectors")
     assert job.result == {"images": 1, "unread": 0}
+
+
+def test_of_a_large_group_some_are_drawn(
+    with_copy: Tab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(duplicates, "_SHOWN", 1)
+    show(with_copy, "Near-duplicates")
+    assert "and 1 more" in with_copy.words()
+    (keep,) = (box for box in with_copy.app.selectbox if box.label == "Keep")
+    assert keep.options == ["bear.jpg", "cut.jpg"]
 
 
 def test_near_duplicates_are_rejected_and_one_undo_takes_it_back(

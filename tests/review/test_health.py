@@ -165,9 +165,11 @@ def test_the_best_of_near_duplicates_has_most_work_in_it() -> None:
         row("d", ReviewStatus.EDITED, boxes=2),
         row("e", ReviewStatus.APPROVED),
     )
-    every = [new, large, edited, more, approved]
+    rejected = row("f", ReviewStatus.REJECTED, boxes=3)
+    bare = row("g", ReviewStatus.REJECTED, side=300)
+    every = [bare, new, large, rejected, edited, more, approved]
     kept = []
     while every:
         kept.append(best_of(every))
         every.remove(kept[-1])
-    assert [image.image_id for image in kept] == ["e", "d", "c", "b", "a"]
+    assert [image.image_id for image in kept] == list("edcfbag")

@@ -14,6 +14,8 @@ from imagebase.ui.review import actions, filters
 
 PAGE_SIZE: Final = 6
 _COLUMNS: Final = 6
+# Of a group: frames of one scene may be thousands.
+_SHOWN: Final = 24
 _NAME_LETTERS: Final = 28
 
 
@@ -58,6 +60,8 @@ def _draw_group(image_ids: Sequence[str]) -> None:
     rows = services.store().image_rows(scope, ImageFilter(image_ids=image_ids))
     if len(rows) < 2:
         return
+    first = best_of(rows)
+    shown = [first, *(row for row in rows if row is not first)][:_SHOWN]
     with st.container(border=True):
         pictures = [
             widgets.Picture(
@@ -68,11 +72,13 @@ def _draw_group(image_ids: Sequence[str]) -> None:
                 f"{row.size.width} × {row.size.height}",
                 widgets.STATUS_ICONS[row.status],
             )
-            for row in rows
+            for row in shown
         ]
         widgets.picture_grid(
             pictures, columns=_COLUMNS, key=f"review.duplicates.open.{image_ids[0]}"
         )
+        if len(rows) > len(shown):
+            st.caption(f"and {len(rows) - len(shown):,} more")
         _actions(rows, key=f"review.duplicates.{image_ids[0]}")
 
 
