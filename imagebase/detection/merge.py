@@ -77,6 +77,20 @@ def suggested(
     return tuple(fresh[i] for i in np.flatnonzero(~there.any(axis=1)))
 
 
+def still_suggested(
+    record: ImageRecord, suggestions: Sequence[Annotation]
+) -> tuple[Annotation, ...]:
+    """Return those of several models' suggestions that `suggested` returns by now."""
+    by_model: dict[str, list[Annotation]] = {}
+    for box in suggestions:
+        by_model.setdefault(box.model_id or "", []).append(box)
+    return tuple(
+        box
+        for model_id, found in by_model.items()
+        for box in suggested(record, found, model_id=model_id)
+    )
+
+
 def add_suggestions(
     record: ImageRecord, suggestions: Sequence[Annotation]
 ) -> ImageRecord:

@@ -12,7 +12,7 @@ import streamlit as st
 
 from imagebase.annotation import Annotation, Box, ImageRecord, ReviewStatus, Source
 from imagebase.annotation.coverage import is_inside
-from imagebase.detection.merge import suggested
+from imagebase.detection.merge import still_suggested
 from imagebase.geometry import as_xyxy, pairwise_iou
 from imagebase.jobs.learning import TAUGHT_ID, Learned
 from imagebase.learning.choice import ONE_OBJECT_IOU, RUN
@@ -99,7 +99,7 @@ def _annotations(learned: Learned, record: ImageRecord) -> tuple[Annotation, ...
     boxes = learned.boxes
     if record.ignored:
         boxes = boxes.rows(~is_inside(boxes.xyxy, record.ignored, record.size))
-    by_model: dict[str, list[Annotation]] = {}
+    found: list[Annotation] = []
     rows = (boxes.xyxy.tolist(), boxes.confidence.tolist(), boxes.label.tolist())
     for xyxy, confidence, label in zip(*rows, strict=True):
         model_id = learned.model_id.get(label, TAUGHT_ID)
@@ -111,12 +111,8 @@ def _annotations(learned: Learned, record: ImageRecord) -> tuple[Annotation, ...
             model_id=model_id,
             changed_by=model_id,
         )
-        by_model.setdefault(model_id, []).append(annotation)
-    return tuple(
-        box
-        for model_id, found in by_model.items()
-        for box in suggested(record, found, model_id=model_id)
-    )
+        found.append(annotation)
+    return still_suggested(record, found)
 
 
 def _apart_from(

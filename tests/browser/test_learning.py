@@ -1,7 +1,7 @@
 """It learns while a person labels: from the first image to the last, no button."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -14,12 +14,26 @@ from imagebase.ingest.add_images import admit
 from imagebase.settings import Limits
 from imagebase.store.learning import LearningState, TrainedWhileLabelling, Verdict
 from tests.browser.conftest import Canvas, Dataset
+from tests.browser.network import Network
 from tests.detection.taught.test_teach import scene
 
 pytestmark = pytest.mark.browser
 
 FindCanvas = Callable[[Page], Canvas]
 SECONDS = 60_000
+POLL_MS = 1000
+# When boxes came, and when Enter counted again.
+WATCH = """(root) => new MutationObserver(() => {
+  if (root.querySelector("g.box")) root.shownAt ??= performance.now();
+  if (root.shownAt && root.dataset.ready) root.readyAt ??= performance.now();
+}).observe(root, { attributes: true, childList: true, subtree: true })"""
+
+
+@pytest.fixture
+def network(dataset: Dataset) -> Iterator[Network]:
+    network = Network(int(dataset.url.rsplit(":", 1)[1]))
+    yield network
+    network.close()
 
 
 def discs(seed: int) -> list[tuple[float, ...]]:
@@ -56,6 +70,7 @@ def line(page: Page, words: str) -> None:
 def wait_for_boxes(page: Page, canvas: Canvas) -> None:
     for _ in range(1200):
         if canvas.shown():
+            canvas.wait_for_picture()  # and seen
             return
         page.wait_for_timeout(50)
     pytest.fail("nothing was suggested in a minute")
@@ -99,6 +114,56 @@ def test_the_second_image_shows_what_the_first_one_taught(
     assert {box.source for box in second.annotations} == {Source.MODEL}
     assert dataset.record(name_of(0)).annotations == drawn
     wait_for_boxes(page, canvas)
+
+
+def test_boxes_that_are_on_their_way_are_not_approved(
+    page: Page, dataset: Dataset, find_canvas: FindCanvas, network: Network
+) -> None:
+    add_scenes(dataset, 3)
+    there = f"{dataset.at('edit')}&image={dataset.record(name_of(1)).image_id[:12]}"
+    port = dataset.url.rsplit(":", 1)[1]
+    page.goto(there.replace(port, str(network.port)))
+    canvas = find_canvas(page)
+    line(page, "Learns from each image")
+    page.wait_for_timeout(2 * POLL_MS)  # it asks no more
+    approve_first(dataset)
+    other = page.context.new_page()
+    other.goto(there)
+    wait_for_boxes(other, find_canvas(other))
+
+    network.delay = 1.0
+    canvas.press("1")  # the answer brings boxes
+    page.wait_for_timeout(400)
+    assert not canvas.shown()
+    image = canvas.get("image")
+    canvas.press("Enter")
+    expect(canvas.surface).not_to_have_attribute("data-image", image)
+    second = dataset.record(name_of(1))
+    assert second.status is ReviewStatus.APPROVED
+    assert not second.annotations
+
+
+def test_boxes_that_came_a_moment_ago_are_seen_before_they_are_approved(
+    page: Page, dataset: Dataset, find_canvas: FindCanvas
+) -> None:
+    add_scenes(dataset, 3)
+    page.goto(dataset.at("edit"))
+    canvas = find_canvas(page)
+    canvas.press("n")
+    canvas.wait_for("image", dataset.record(name_of(1)).image_id)
+    canvas.wait_for_picture()
+    canvas.surface.evaluate(WATCH)
+    approve_first(dataset)
+    for _ in range(120):
+        canvas.press("a")  # runs the page again
+        page.wait_for_timeout(250)
+        if canvas.shown():
+            break
+    assert canvas.shown()
+    canvas.wait_for_picture()
+    assert canvas.surface.evaluate("(root) => root.readyAt - root.shownAt") >= 200
+    next_image(page, canvas)
+    assert len(dataset.record(name_of(1)).annotations) == 2
 
 
 def test_switched_off_nothing_is_suggested(

@@ -11,7 +11,7 @@ const SAME_PLACE_PX = 4;
 const DOUBLE_CLICK_MS = 350;
 const NUDGE_MS = 150; // key repeats within this time are sent together
 const SETTLED_MS = 150; // pause of the view before a detail is requested
-const SEEN_MS = 250; // an image must be visible this long before it can be approved
+const SEEN_MS = 250; // image and boxes must be visible this long before they can be approved
 const BLIND_MS = 5000; // after this wait the keys work without the image
 const LEAST_HEIGHT = 240;
 const LARGEST_FIT = 4;
@@ -170,6 +170,7 @@ class Editor {
     const filling = this.held;
     if (!filling) return;
     const isSameImage = filling.image === this.image;
+    const known = new Set(this.boxes.map(({ id }) => id));
     const unsaved = this.outbox.of(filling.image);
     this.held = unsaved ? filling : null;
     this.filling = filling;
@@ -179,6 +180,9 @@ class Editor {
     this.boxes = (unsaved ? dressed(unsaved, filling) : this.filled(filling))
       .map((one) => ({ ...one, box: [...one.box] }));
     if (!isSameImage) this.arrive();
+    else if (!this.isBlind && this.boxes.some(({ id, untouched }) => untouched && !known.has(id))) {
+      this.see(); // boxes that a model has found just now
+    }
     this.refresh();
   }
 
@@ -210,8 +214,10 @@ class Editor {
     this.onOutbox();
   }
 
+  // Image and boxes are visible from now on.
   see() {
     clearTimeout(this.blindTimer);
+    this.root.dataset.ready = "";
     this.isBlind = false;
     this.blindTimer = setTimeout(() => {
       this.root.dataset.ready = this.image;
@@ -391,7 +397,7 @@ class Editor {
   act(name) {
     if (ONCE.has(name) && this.outbox.actions.some((one) => one[1] === name)) return;
     if (this.nudgeTimer) this.note();
-    const count = this.outbox.act(name, this.image);
+    const count = this.outbox.act(name, this.image, this.tag);
     if (LEAVING.has(name) || name.startsWith("show:")) this.waiting = { name, count };
     this.send();
   }

@@ -92,9 +92,10 @@ class Outbox {
     this.keep(key);
   }
 
-  act(name, image) {
+  // tag: of the boxes on screen.
+  act(name, image, tag) {
     this.count += 1;
-    this.actions.push([this.count, name, image]);
+    this.actions.push([this.count, name, image, tag]);
     return this.count;
   }
 

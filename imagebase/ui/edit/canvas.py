@@ -294,6 +294,13 @@ def refill(*, key: str = CANVAS_KEY) -> None:
     _editor(key).refill()
 
 
+def suggested_under(
+    tag: str, image_id: str, *, key: str = CANVAS_KEY
+) -> tuple[Annotation, ...] | None:
+    """Return the suggestions that a tag showed; None if this session cannot know."""
+    return _editor(key).suggested_under(tag, image_id)
+
+
 def report(problem: str, *, key: str = CANVAS_KEY) -> None:
     """Keep an error message for `take_problem`."""
     _editor(key).problem = problem

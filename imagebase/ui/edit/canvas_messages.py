@@ -62,11 +62,15 @@ class Drawing(NamedTuple):
 
 
 class Action(NamedTuple):
-    """An action of a key or button, numbered, and the image it was meant for."""
+    """An action of a key or button, numbered, and the image it was meant for.
+
+    tag: of the filling that was on screen.
+    """
 
     number: int
     name: str
     image_id: str = ""
+    tag: str = ""
 
 
 class FreshBox(NamedTuple):
@@ -236,4 +240,6 @@ def _action(value: object) -> Action | None:
             return Action(number, name)
         case [int(number), str(name), str(image_id)]:
             return Action(number, name, image_id)
+        case [int(number), str(name), str(image_id), str(tag)]:
+            return Action(number, name, image_id, tag)
     return None

@@ -62,6 +62,7 @@ class Showing:
 
     is_late: this session did not fill it, and knows of it from the browser alone.
     suggested: those of the boxes that the record has not, by id; touched, it gets them.
+    is_own: this session filled it.
     """
 
     image_id: str
@@ -70,6 +71,7 @@ class Showing:
     removed: dict[str, Annotation] = field(default_factory=dict)
     is_late: bool = False
     suggested: Mapping[str, Annotation] = field(default_factory=dict)
+    is_own: bool = True
 
     def view_of(self, record: ImageRecord) -> ImageRecord:
         """Return the record together with its unsaved suggestions."""
@@ -145,6 +147,17 @@ class Editor:
             del self.showings[next(iter(self.showings))]
         self.synced = _seen(record)
 
+    def suggested_under(self, tag: str, image_id: str) -> tuple[Annotation, ...] | None:
+        """Return the suggestions that a tag showed; None if this session cannot know.
+
+        Those that were touched or saved since are among them.
+        """
+        showing = self.showings.get(tag)
+        if showing is None or not showing.is_own or showing.image_id != image_id:
+            return None
+        is_here = _dataset(showing.access) == _dataset(self.access)
+        return tuple(showing.suggested.values()) if is_here else None
+
     def refill(self) -> None:
         """Fill again at the next run."""
         self.synced = None
@@ -216,7 +229,7 @@ class Editor:
         place, image_id = drawing.where
         if self.access is None or not image_id or place != self.access.place:
             return None
-        late = Showing(image_id, drawing.base, self.access, is_late=True)
+        late = Showing(image_id, drawing.base, self.access, is_late=True, is_own=False)
         self.showings = {drawing.tag: late, **self.showings}
         return late
 

@@ -8,7 +8,7 @@ import streamlit as st
 
 from imagebase.annotation import Annotation, Box, ImageRecord, LabelSet
 from imagebase.annotation.areas import Shape
-from imagebase.detection.merge import add_suggestions
+from imagebase.detection.merge import add_suggestions, still_suggested
 from imagebase.editing.records import accept_all, approve, confirm_empty, reject
 from imagebase.errors import ImageFileError
 from imagebase.ui import (
@@ -341,6 +341,9 @@ def _act(action: Action) -> None:
         digits.pin(argument)
     elif kind == "show":
         navigation.show(argument)
+    elif action.name in _DECISIONS:
+        how, make = _DECISIONS[action.name]
+        changes.on_screen(action.image_id, partial(how, partial(make, tag=action.tag)))
     elif action.name in _KEYS:
         changes.on_screen(action.image_id, _KEYS[action.name])
 
@@ -356,17 +359,26 @@ def _reject_marked(image_id: str, comment: str, marks: tuple[Shape, ...]) -> Non
     changes.on_screen(image_id, partial(changes.change_and_go_next, rejected))
 
 
-def _with_suggestions(record: ImageRecord, _who: str) -> ImageRecord:
-    return add_suggestions(record, suggested_boxes.of_record(record))
+def _with_suggestions(record: ImageRecord, _who: str, tag: str = "") -> ImageRecord:
+    return add_suggestions(record, _suggested(record, tag))
 
 
-def _accepted(record: ImageRecord, who: str) -> ImageRecord:
-    return accept_all(_with_suggestions(record, who), who=who)
+def _suggested(record: ImageRecord, tag: str) -> tuple[Annotation, ...]:
+    """Return the suggestions that the editor showed under a tag."""
+    # More may have been found or learned since, which the person has not seen.
+    seen = canvas.suggested_under(tag, record.image_id)
+    if seen is None:
+        return suggested_boxes.of_record(record)
+    return still_suggested(record, seen)
 
 
-def _approved(record: ImageRecord, who: str) -> ImageRecord:
+def _accepted(record: ImageRecord, who: str, tag: str = "") -> ImageRecord:
+    return accept_all(_with_suggestions(record, who, tag), who=who)
+
+
+def _approved(record: ImageRecord, who: str, tag: str = "") -> ImageRecord:
     # The suggestions on screen are approved too.
-    return approve(_with_suggestions(record, who), who=who)
+    return approve(_with_suggestions(record, who, tag), who=who)
 
 
 def _rejected(why: str, record: ImageRecord, who: str) -> ImageRecord:
@@ -378,6 +390,10 @@ def _empty(record: ImageRecord, who: str) -> ImageRecord:
     return confirm_empty(record)
 
 
+_DECISIONS: Final = {
+    "approve": (changes.change_and_go_next, _approved),
+    "accept": (changes.change, _accepted),
+}
 _KEYS: Final[dict[str, Callable[[], object]]] = {
     "next": partial(navigation.go, 1),
     "previous": partial(navigation.go, -1),

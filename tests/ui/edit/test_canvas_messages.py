@@ -50,12 +50,16 @@ def test_filling_says_what_of_a_box_can_be_seen() -> None:
 
 
 def test_message_is_read() -> None:
-    actions = [[1, "next", "i"], [2, "label:car"]]
+    actions = [[1, "next", "i"], [2, "label:car"], [3, "approve", "i", "t"]]
     message = parse_message(SAID | {"actions": actions})
     (drawing,) = message.drawings
     assert (drawing.tag, drawing.seq) == ("t", 3)
     assert drawing.boxes == (("a1", Box(1, 2.5, 3, 4), "car"),)
-    assert message.actions == (Action(1, "next", "i"), Action(2, "label:car"))
+    assert message.actions == (
+        Action(1, "next", "i"),
+        Action(2, "label:car"),
+        Action(3, "approve", "i", "t"),
+    )
 
 
 @pytest.mark.parametrize(

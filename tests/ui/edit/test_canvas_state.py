@@ -429,6 +429,24 @@ def test_key_waits_until_the_image_is_saved(editor: Editor, records: Records) ->
     assert editor.take_actions(message) == (approve,)
 
 
+def test_suggestions_are_those_of_the_tag_that_was_seen(
+    editor: Editor, records: Records
+) -> None:
+    record = records.load("a")
+    first, second = (
+        Annotation(Box(left, 1, left + 5, 9), "car", f"s{left}", Source.MODEL)
+        for left in (1, 30)
+    )
+    editor.fill(record.with_annotations([*record.annotations, first]), {"s1": first})
+    seen = editor.tag
+    both = [*record.annotations, first, second]
+    editor.fill(record.with_annotations(both), {"s1": first, "s30": second})
+    assert editor.suggested_under(seen, "a") == (first,)
+    assert editor.suggested_under(editor.tag, "a") == (first, second)
+    assert editor.suggested_under(seen, "b") is None
+    assert editor.suggested_under("of another server", "a") is None
+
+
 @pytest.mark.parametrize("moment", ["before_save", "after_save"])
 def test_rerun_in_the_middle_neither_loses_nor_doubles_a_box(
     editor: Editor, records: Records, moment: str
