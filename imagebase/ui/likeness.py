@@ -1,5 +1,7 @@
 """Which images are alike: vectors made by a job, similar images, what to label next."""
 
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 import numpy as np
@@ -7,7 +9,9 @@ import streamlit as st
 
 from imagebase.annotation import ReviewStatus
 from imagebase.annotation.states import UNDECIDED
+from imagebase.geometry import FloatArray
 from imagebase.jobs.image_vectors import KIND
+from imagebase.learning.image_map import projected
 from imagebase.learning.image_vectors import (
     ImageVectors,
     image_vectors,
@@ -28,16 +32,39 @@ _COLUMNS: Final = 4
 _POLL_SECONDS: Final = 1.0
 
 
-def vectors() -> ImageVectors:
-    """Return the vectors of the images of this dataset, as far as they are made."""
+@dataclass(frozen=True)
+class Compared:
+    """The vectors of a dataset's images, and what follows from just these.
+
+    While the job goes on there may be more a moment later: what is asked for in turn
+    would not fit together.
+    """
+
+    vectors: ImageVectors
+    orderer: NextImages
+
+    @cached_property
+    def points(self) -> FloatArray:
+        """Points of the map, shape (N, 2)."""
+        return projected(self.vectors.vectors)
+
+
+def compared() -> Compared:
+    """Return what is known of this dataset's images, as far as they are compared."""
     scope = state.scope()
     version = vectors_version(services.store(), scope)
-    return _vectors(scope.owner_id, scope.dataset_id, version)
+    return _compared(scope.owner_id, scope.dataset_id, version)
+
+
+def vectors() -> ImageVectors:
+    """Return the vectors of the images of this dataset, as far as they are made."""
+    return compared().vectors
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
-def _vectors(owner_id: str, dataset_id: str, version: str) -> ImageVectors:
-    return image_vectors(services.store(), Scope(owner_id, dataset_id, ""))
+def _compared(owner_id: str, dataset_id: str, version: str) -> Compared:
+    known = image_vectors(services.store(), Scope(owner_id, dataset_id, ""))
+    return Compared(known, NextImages(known.vectors))
 
 
 def compare() -> int:
@@ -147,7 +174,8 @@ def next_order() -> list[str]:
     Images that are not compared yet come last.
     """
     scope, store = state.scope(), services.store()
-    known = vectors()
+    now = compared()
+    known, orderer = now.vectors, now.orderer
     images, _ = cache.health_tables(
         scope.owner_id, scope.dataset_id, store.version(scope)
     )
@@ -160,14 +188,8 @@ def next_order() -> list[str]:
         scores.get(name, np.nan if status_of.get(name) is ReviewStatus.NEW else 0.0)
         for name in known.image_ids
     ]
-    ranked = _orderer(
-        scope.owner_id, scope.dataset_id, vectors_version(store, scope)
-    ).order(np.array(is_approved, np.bool_), np.array(uncertainty))
+    ranked = orderer.order(np.array(is_approved, np.bool_), np.array(uncertainty))
     order = [known.image_ids[place] for place in ranked]
-    others = [name for name in images.image_ids if name not in set(order)]
+    ordered = set(order)
+    others = [name for name in images.image_ids if name not in ordered]
     return [name for name in [*order, *others] if status_of.get(name) in UNDECIDED]
-
-
-@st.cache_resource(max_entries=4, show_spinner=False)
-def _orderer(owner_id: str, dataset_id: str, version: str) -> NextImages:
-    return NextImages(_vectors(owner_id, dataset_id, version).vectors)

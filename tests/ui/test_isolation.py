@@ -12,8 +12,17 @@ import streamlit as st
 
 from imagebase.annotation import Annotation, Box
 from imagebase.errors import NotFoundError
+from imagebase.learning.scenes import scene_of
+from imagebase.learning.taught_models import taught_model
 from imagebase.store import Scope
-from imagebase.ui import cache, job_progress, services, state
+from imagebase.ui import (
+    cache,
+    find_more,
+    job_progress,
+    likeness,
+    services,
+    state,
+)
 from imagebase.ui.edit import changes, navigation
 from tests.app_fixtures import (
     Configure,
@@ -47,6 +56,14 @@ QUERIES: Final[dict[str, Callable[[str], Any]]] = {
     ),
     "picture_for_views": lambda image_id: cache.picture_for_views(*_mine(), image_id),
     "point_candidates": lambda image_id: cache.point_candidates(*_mine(), image_id),
+    "vectors": lambda image_id: likeness.vectors(),
+    "next_order": lambda image_id: likeness.next_order(),
+    "compare": lambda image_id: likeness.compare(),
+    "teach": lambda image_id: find_more.ask("secret", [image_id]),
+    "taught_model": lambda image_id: taught_model(services.store(), state.scope()),
+    "scene_of": lambda image_id: scene_of(
+        services.store(), state.scope(), image_id, max_pixels=10**8
+    ),
     "health_tables": lambda image_id: cache.health_tables(*_mine(), "1"),
 }
 
@@ -69,6 +86,7 @@ def theirs(configure: Configure, two_samples: None) -> Scope:
     cache.plain_tile(scope, first.image_id, first.file_name)
     cache.display_picture("theirs", created.dataset_id, first.image_id)
     cache.point_candidates("theirs", created.dataset_id, first.image_id)
+    scene_of(store(), scope, first.image_id, max_pixels=10**8)
     return scope
 
 

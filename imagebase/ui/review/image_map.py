@@ -8,8 +8,7 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from imagebase.geometry import FloatArray
-from imagebase.learning.image_map import projected, sample
-from imagebase.learning.image_vectors import vectors_version
+from imagebase.learning.image_map import sample
 from imagebase.store import ImageFilter
 from imagebase.store.statistics import BoxTable, ImageTable
 from imagebase.ui import cache, charts, likeness, services, state, widgets
@@ -29,27 +28,22 @@ _SHARES: Final = (7, 4)
 def image_map() -> None:
     """Draw the map, and the images that are selected on it."""
     is_growing = likeness.draw_progress()
-    known = likeness.vectors()
+    now = likeness.compared()
+    known = now.vectors
     if len(known) < 2 and is_growing:
         return
     if len(known) < 2:
         st.info("The map needs two images at least that have been compared.")
         return
     scope, store = state.scope(), services.store()
-    points = _points(scope.owner_id, scope.dataset_id, vectors_version(store, scope))
     images, boxes = cache.health_tables(
         scope.owner_id, scope.dataset_id, store.version(scope)
     )
     left, right = st.columns(_SHARES, gap="medium")
     with left:
-        _chart(known.image_ids, points, images, boxes)
+        _chart(known.image_ids, now.points, images, boxes)
     with right:
         _selected()
-
-
-@st.cache_resource(max_entries=4, show_spinner=False)
-def _points(owner_id: str, dataset_id: str, version: str) -> FloatArray:
-    return projected(likeness.vectors().vectors)
 
 
 def _chart(

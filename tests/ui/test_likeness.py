@@ -1,0 +1,41 @@
+"""What is alike, while images are still being compared."""
+
+import numpy as np
+import pytest
+
+from imagebase.learning import image_vectors
+from imagebase.store import Scope, Store
+from imagebase.ui import likeness, services, state
+from tests.app_fixtures import Configure, add_photographs
+
+
+def put_vectors(store: Store, scope: Scope, count: int) -> None:
+    """Keep a vector of each of the first images."""
+    random = np.random.default_rng(0)
+    made = {
+        image_id: image_vectors.pack(random.normal(size=1728).astype(np.float32))
+        for image_id in store.image_ids(scope)[:count]
+    }
+    store.put_many(scope, image_vectors._key(), made)
+
+
+def test_what_comes_meanwhile_does_not_mix_with_what_was_there(
+    configure: Configure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configure()
+    scope, store = state.scope(), services.store()
+    add_photographs(scope, "bear.jpg", "fruit.jpg", "kitchen.jpg", "hotel-room.jpg")
+    put_vectors(store, scope, 2)
+    version = image_vectors.vectors_version
+
+    def version_then_more(store: Store, scope: Scope) -> str:
+        before = version(store, scope)
+        put_vectors(store, scope, 4)
+        return before
+
+    now = likeness.compared()
+    monkeypatch.setattr(likeness, "vectors_version", version_then_more)
+    assert sorted(likeness.next_order()) == sorted(store.image_ids(scope))
+    assert (len(now.vectors), len(now.points)) == (2, 2)
+    now = likeness.compared()
+    assert (len(now.vectors), len(now.points)) == (4, 4)
