@@ -119,6 +119,7 @@ class Learner:
         self._teacher = Teacher()
         self._examples: dict[str, tuple[str, ...]] = {}
         self._revisions: dict[str, int] = {}
+        self._shown_labels: frozenset[str] = frozenset()
         self._to_put: list[str] = []
         self._waiting: list[str] = []
         self._is_changed = False
@@ -209,12 +210,25 @@ class Learner:
         for image_id in self._revisions.keys() - approved.keys():
             self._forget(image_id)
             del self._revisions[image_id]
+        self._learn_renamed()
         news = [
             i for i, revision in approved.items() if self._revisions.get(i) != revision
         ]
         self._revisions = approved
         self._to_put = [*dict.fromkeys([*self._to_put, *news[-MOST_EXAMPLES:]])]
         self._run = self._run_model()
+
+    def _learn_renamed(self) -> None:
+        """Learn again the examples of labels that are called otherwise by now."""
+        shown = frozenset(self._store.labels(self._scope).shown_names)
+        if shown == self._shown_labels:
+            return
+        self._shown_labels = shown
+        for image_id, labels in self._examples.items():
+            if not shown.issuperset(labels):
+                self._revisions.pop(image_id, None)
+        if self._trained is not None:
+            self._is_changed = True
 
     def _forget(self, image_id: str) -> None:
         """Unlearn an image that is not approved any more."""
@@ -274,7 +288,7 @@ class Learner:
         """Choose the models anew; what they found before is stale from now on."""
         knows: dict[str, Sequence[str]] = {}
         if self._trained is not None:
-            knows[TRAINED] = self._trained.labels
+            knows[TRAINED] = [*filter(None, self._names_here(self._trained))]
         if self._run is not None:
             detector, names = self._run
             own = [names.get(label, label) for label in detector.labels]
@@ -284,6 +298,11 @@ class Learner:
         self._choice = choose(self._judged, knows)
         self._version += 1
         self._tell(is_busy=True)
+
+    def _names_here(self, detector: Detector) -> list[str]:
+        """Return a model's labels as the dataset calls them; empty for one left out."""
+        names = names_in_dataset(self._store, self._scope, detector)
+        return [names.get(label, label) for label in detector.labels]
 
     def _next_bare(self) -> str | None:
         """Return an image on screen or next of which nothing is known yet.
@@ -360,7 +379,8 @@ class Learner:
         found = detector.candidates(
             scene.loaded.rgb, size=scene.loaded.size, floor=FOUND_FLOOR
         )
-        return _as_found(found, detector.labels)
+        own = _as_found(found, self._names_here(detector))
+        return own.rows(own.label != "")
 
     def _seen_in_run(self, image_id: str) -> Found | None:
         """Return what the model of the last run saw in an image; None if it did not."""

@@ -13,7 +13,7 @@ from collections import OrderedDict
 from dataclasses import replace
 from typing import Final
 
-from imagebase.errors import StoreError
+from imagebase.errors import NotFoundError, StoreError
 from imagebase.jobs.learning import (
     Learned,
     Learner,
@@ -21,6 +21,7 @@ from imagebase.jobs.learning import (
     StartTraining,
 )
 from imagebase.jobs.runner import RunTime
+from imagebase.learning.scenes import forget_scenes
 from imagebase.settings import Limits
 from imagebase.store import Scope, Store
 
@@ -153,7 +154,7 @@ class LearningThread:
     def _step(self, followed: _Following) -> None:
         owner_id, started = followed.scope.owner_id, time.monotonic()
         asked_at = followed.followed_at
-        pause = 0.0
+        pause: float | None = 0.0
         if self._run_time.seconds(owner_id) > self._limits.max_run_seconds_per_hour:
             pause = _AFTER_A_FAULT
         else:
@@ -161,16 +162,28 @@ class LearningThread:
         ended = time.monotonic()
         self._run_time.add(owner_id, started, ended)
         with self._changed:
+            if pause is None:
+                self._forget(followed)
             # A person may have approved an image meanwhile.
-            if pause and followed.followed_at == asked_at:
+            elif pause and followed.followed_at == asked_at:
                 followed.due_at = ended + pause
 
+    def _forget(self, followed: _Following) -> None:
+        """Keep nothing of a dataset that was deleted."""
+        scope = followed.scope
+        key = (scope.owner_id, scope.dataset_id)
+        if self._followed.get(key) is followed:
+            del self._followed[key]
+        forget_scenes(scope)
+
     @staticmethod
-    def _pause_after(learner: Learner) -> float:
-        """Do one step; return the seconds to wait before the next one."""
+    def _pause_after(learner: Learner) -> float | None:
+        """Do one step; return the seconds to wait, None where there is no dataset."""
         try:
             return learner.step()
-        except StoreError as error:  # the dataset was deleted, or the disk is full
+        except NotFoundError:
+            return None
+        except StoreError as error:  # the disk is full, for example
             _log.info("A dataset does not learn: %s", error)
         except Exception:
             _log.exception("Learning failed; labelling goes on without it")

@@ -54,6 +54,13 @@ class _Recent:
             while len(self._scenes) > self._most:
                 self._scenes.popitem(last=False)
 
+    def drop(self, owner_id: str, dataset_id: str) -> None:
+        with self._lock:
+            for key in [
+                key for key in self._scenes if key[:2] == (owner_id, dataset_id)
+            ]:
+                del self._scenes[key]
+
 
 _recent: Final = _Recent(_MOST_IN_MEMORY)
 
@@ -83,6 +90,11 @@ def scene_of(
         scene = _made(store, scope, image_id, max_pixels)
     _recent.put(key, scene)
     return scene
+
+
+def forget_scenes(scope: Scope) -> None:
+    """Keep no scene of a deleted dataset in memory."""
+    _recent.drop(scope.owner_id, scope.dataset_id)
 
 
 def image_vector(scene: DescribedImage) -> FloatArray:

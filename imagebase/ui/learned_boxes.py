@@ -97,6 +97,9 @@ def _on_screen() -> dict[str, Learned]:
 
 def _annotations(learned: Learned, record: ImageRecord) -> tuple[Annotation, ...]:
     boxes = learned.boxes
+    # Labels may have been renamed or deleted since.
+    shown = services.store().labels(state.scope()).shown_names
+    boxes = boxes.rows(np.isin(boxes.label, shown))
     if record.ignored:
         boxes = boxes.rows(~is_inside(boxes.xyxy, record.ignored, record.size))
     found: list[Annotation] = []

@@ -1,7 +1,9 @@
 """A dataset learns while people label: refits, suggestions, training runs."""
 
 import time
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -90,6 +92,19 @@ def test_an_image_that_is_not_approved_any_more_is_unlearned(
     assert learner.status().images == 0
 
 
+def test_a_renamed_label_is_suggested_by_its_new_name(
+    store: Store, scope: Scope, scenes: list[ImageRecord], learner: Learner
+) -> None:
+    approved(store, scope, scenes[0])
+    run(learner)
+    store.rename_label(scope, store.labels(scope).class_id("disc"), "circle")
+    run(learner)
+
+    learned = learner.learned(scenes[2].image_id)
+    assert learned is not None
+    assert set(learned.boxes.label) == {"circle"}
+
+
 def test_images_are_judged_by_what_was_suggested_before_they_were_approved(
     store: Store, scope: Scope, learner: Learner
 ) -> None:
@@ -161,6 +176,13 @@ def test_the_previous_model_is_used_again(store: Store, scope: Scope) -> None:
     assert [run.verdict for run in store.learning(scope).runs] == [Verdict.UNDONE] * 2
 
 
+def wait_until(is_so: Callable[[], bool]) -> None:
+    end = time.monotonic() + 60
+    while not is_so():
+        assert time.monotonic() < end, "it did not come true in a minute"
+        time.sleep(0.05)
+
+
 def test_the_thread_learns_in_the_background_and_ends(
     store: Store, scope: Scope, scenes: list[ImageRecord]
 ) -> None:
@@ -175,6 +197,21 @@ def test_the_thread_learns_in_the_background_and_ends(
     finally:
         thread.close()
     assert thread.status(scope).images == 1
+
+
+def test_nothing_is_kept_of_a_deleted_dataset(
+    store: Store, scope: Scope, scenes: list[ImageRecord], tmp_path: Path
+) -> None:
+    approved(store, scope, scenes[0])
+    thread = LearningThread(store)
+    thread.follow(scope, [scenes[2].image_id])
+    try:
+        wait_until(lambda: thread.learned(scope, scenes[2].image_id) is not None)
+        store.delete_dataset(scope)
+        wait_until(lambda: thread.learned(scope, scenes[2].image_id) is None)
+    finally:
+        thread.close()
+    assert not [path for path in tmp_path.rglob("scenes/*/*") if path.is_file()]
 
 
 def test_a_deleted_dataset_ends_no_thread(
