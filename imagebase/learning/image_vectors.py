@@ -22,12 +22,11 @@ from imagebase.geometry import FloatArray
 from imagebase.images.decode import load_image
 from imagebase.learning.scenes import UNREADABLE
 from imagebase.store import CandidatesKey, Scope, Store
+from imagebase.store.candidates import IMAGE_VECTORS
 from imagebase.store.scope import chunks
 
 LENGTH: Final = 512
 _STEPS: Final = 127
-# Stored beside the candidates of models, which are as easily made again.
-_PASSES: Final = "image-vector-1"
 _THREADS: Final = 2
 _IMAGES_IN_A_STEP: Final = 16
 
@@ -160,7 +159,7 @@ def _directions(length: int) -> FloatArray:
 def _key() -> CandidatesKey:
     sha256 = sha256_of_model(find_model(FEATURE_MODEL))
     # The size of the net's input follows from the model.
-    return CandidatesKey(sha256, input_size=0, precision="f32", passes=_PASSES)
+    return CandidatesKey(sha256, input_size=0, precision="f32", passes=IMAGE_VECTORS)
 
 
 def _unit(vectors: FloatArray) -> FloatArray:

@@ -24,6 +24,7 @@ from sqlalchemy import (
 
 from imagebase.annotation import ReviewStatus, new_id
 from imagebase.errors import StoreError
+from imagebase.store.candidates import IMAGE_VECTORS
 from imagebase.store.column_types import (
     AnySelect,
     CleanJson,
@@ -358,6 +359,8 @@ def _rows_of(copied: CopiedTable, scope: Scope) -> AnySelect:
         query = query.join(changes, changes.c.change_key == events.c.change_key)
     if table is annotations:
         query = query.add_columns(LABEL_NAME)
+    if table is candidates:
+        query = query.where(candidates.c.passes != IMAGE_VECTORS)
     owner = table if "dataset_id" in table.c else images
     mine = owner.c.dataset_id == scope.dataset_id
     return query.where(mine).order_by(*copied.order)

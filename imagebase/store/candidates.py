@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from typing import Final
 
 from sqlalchemy import (
     ColumnElement,
@@ -19,13 +20,18 @@ from imagebase.store.repository import StorePart, image_keys, upsert
 from imagebase.store.scope import Scope, chunks
 from imagebase.store.tables import candidates, images, runs
 
+# Vectors of whole images stand beside candidates under these `passes`. They are in no
+# backup, where they would be taken for damaged candidates.
+IMAGE_VECTORS: Final = "image-vector-1"
+
 
 @dataclass(frozen=True, slots=True)
 class CandidatesKey:
     """Everything but the image that a model's candidates depend on.
 
     input_size: pixels of a side of the net. precision: `f32` or `bf16`.
-    passes: `single`, `mirrored` or `accurate`, whatever the detector calls them.
+    passes: `single`, `mirrored` or `accurate`, whatever the detector calls them; or
+    `IMAGE_VECTORS`.
     """
 
     model_sha256: str

@@ -15,10 +15,12 @@ from imagebase.annotation import ReviewStatus, Size, new_id
 from imagebase.backup.restore import Backup, restore
 from imagebase.backup.write import MANIFEST, write_backup
 from imagebase.errors import ImageFileError, NotFoundError, StoreError
+from imagebase.learning import image_vectors
 from imagebase.learning.taught_models import taught_model
 from imagebase.settings import Limits, settings
 from imagebase.store import Scope, Store
 from imagebase.store.backup_rows import COPIED, COPIED_BY_NAME, row_of
+from imagebase.store.candidates import IMAGE_VECTORS
 from imagebase.store.tables import metadata
 from tests.backup.conftest import KEY, LIMITS, NewStore, full_dataset
 
@@ -330,6 +332,18 @@ def test_a_restored_taught_model_is_found_by_name(
     assert after is not None
     assert before.title == after.title == "tiger and cat, 1 image"
     assert before.sha256 == after.sha256
+
+
+def test_vectors_of_images_are_left_out(store: Store, tmp_path: Path) -> None:
+    scope = full_dataset(store)
+    ids = store.image_ids(scope)
+    key = replace(KEY, passes=IMAGE_VECTORS)
+    store.put_many(scope, key, dict.fromkeys(ids, bytes(image_vectors.LENGTH)))
+    write_backup(store, scope, tmp_path / "a.zip")
+    target = restored(store, tmp_path / "a.zip")
+    assert store.candidates(target, KEY) == store.candidates(scope, KEY)
+    assert store.candidates(scope, key)
+    assert not store.candidates(target, key)
 
 
 def test_every_table_of_a_dataset_is_in_it_or_left_out_on_purpose() -> None:

@@ -1,5 +1,6 @@
 """Backups that are damaged, forged, foreign or too large: a sentence, nothing kept."""
 
+import base64
 import hashlib
 import json
 import shutil
@@ -15,8 +16,10 @@ from imagebase.annotation import new_id
 from imagebase.backup.restore import Backup, restore
 from imagebase.backup.write import MANIFEST, write_backup
 from imagebase.errors import ArchiveError, ImageBaseError, LimitError
+from imagebase.learning.image_vectors import LENGTH
 from imagebase.settings import Limits
 from imagebase.store import Scope, Store, open_store
+from imagebase.store.candidates import IMAGE_VECTORS
 from tests.backup.conftest import LIMITS, full_dataset
 from tests.store.fixtures import sqlite_settings
 
@@ -212,6 +215,7 @@ BOX: dict[str, Any] = {
         ("doubts", {"reasons": {"missed": {}}}, "missed.part: Field required"),
         ("candidates", {"blob": "AAAA"}, "not candidates of ImageBase"),
         ("candidates", {"blob": "?"}, "blob is not valid base64"),
+        ("candidates", {"passes": IMAGE_VECTORS}, "a vector has another length"),
         ("changes", {"state": "x"}, "its state is unknown"),
         ("events", {"change_id": "x"}, "its change is not in this backup"),
         ("events", {"kind": "x"}, "its kind is unknown"),
@@ -256,6 +260,16 @@ def test_row_that_cannot_be_is_refused_with_its_place(
     assert message in told
     assert told.startswith("b.zip is damaged (")
     assert told.count("\n") == 0
+
+
+def test_vectors_that_an_earlier_version_wrote_are_taken(
+    store: Store, files: Files, tmp_path: Path
+) -> None:
+    vector = base64.b64encode(bytes(LENGTH)).decode()
+    edited("candidates", passes=IMAGE_VECTORS, blob=vector)(files)
+    signed(files)
+    tried(store, zipped(files, tmp_path / "b.zip"), LIMITS)
+    assert len(store.datasets("other")) == 1
 
 
 def test_labels_of_earlier_versions_are_restored_as_they_were(
