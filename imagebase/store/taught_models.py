@@ -73,16 +73,25 @@ class TaughtModels(StorePart):
     def _delete_taught(
         connection: Connection, scope: Scope, *, unless: str = ""
     ) -> None:
-        """Delete the row; and what its model found, unless it has this digest."""
+        """Delete the row; and what its model found, unless it has this digest.
+
+        A dataset that was restored beside its original may still have that model.
+        """
         mine = taught_models.c.dataset_id == scope.dataset_id
         digest = connection.scalar(select(taught_models.c.sha256).where(mine))
         connection.execute(delete(taught_models).where(mine))
+        of_owner = datasets.c.owner_id == scope.owner_id
         theirs = (
             select(images.c.image_key)
             .join(datasets, datasets.c.dataset_id == images.c.dataset_id)
-            .where(datasets.c.owner_id == scope.owner_id)
+            .where(of_owner)
         )
-        if digest not in (None, unless):
+        still = (
+            select(taught_models.c.dataset_id)
+            .join(datasets, datasets.c.dataset_id == taught_models.c.dataset_id)
+            .where(of_owner, taught_models.c.sha256 == digest)
+        )
+        if digest not in (None, unless) and connection.scalar(still) is None:
             connection.execute(
                 delete(candidates).where(
                     candidates.c.model_sha256 == digest,

@@ -87,6 +87,23 @@ def test_candidates_of_the_version_before_are_deleted(
     assert store.candidates(stranger, key)
 
 
+def test_candidates_that_another_dataset_still_uses_stay(
+    store: Store, scope: Scope, scenes: list[ImageRecord]
+) -> None:
+    restored = scope_of(store, TEAM_OWNER, who="ann", name="Street (restored)")
+    teach(store, scope, ["disc"], image_ids=[scenes[0].image_id])
+    row = store.taught_row(scope)
+    assert row is not None
+    store.put_taught_row(restored, row)
+    key = CandidatesKey(row.sha256, 416, "f32", "single")
+    record = add_image(store, restored)
+    store.put_many(restored, key, {record.image_id: b"same"})
+    forget_taught(store, scope)
+    assert store.candidates(restored, key)
+    forget_taught(store, restored)
+    assert not store.candidates(restored, key)
+
+
 def ids_of(lessons: list[Lesson]) -> list[str]:
     return [lesson.image_id for lesson in lessons]
 
