@@ -39,20 +39,20 @@ def follow(record: ImageRecord, following: Sequence[str]) -> None:
     services.learner().follow(scope, [record.image_id, *following])
     if is_news(record):
         show([record.image_id])
-    st.session_state[_REVISION] = (record.image_id, record.revision)
+    st.session_state[_REVISION] = (*_key(record.image_id), record.revision)
 
 
 def is_news(record: ImageRecord) -> bool:
     """Say whether the image on screen is to show something else than it does."""
     scope = state.scope()
     learned = services.learner().learned(scope, record.image_id)
-    shown = _on_screen().get(record.image_id)
-    before: tuple[str, int] | None = st.session_state.get(_REVISION)
-    if before is None or before[0] != record.image_id:
+    shown = _on_screen().get(_key(record.image_id))
+    before: tuple[str, str, int] | None = st.session_state.get(_REVISION)
+    if before is None or before[:2] != _key(record.image_id):
         return True
     if learned is None or record.status is ReviewStatus.APPROVED:
         return False
-    is_changed = before[1] != record.revision
+    is_changed = before[2] != record.revision
     is_quick = services.learner().status(scope).images <= QUICK and not is_changed
     return shown is None or (is_quick and shown.version != learned.version)
 
@@ -61,10 +61,10 @@ def show(image_ids: Iterable[str]) -> None:
     """Put what was learned by now on the screen of this session."""
     scope, on_screen = state.scope(), _on_screen()
     for image_id in image_ids:
-        on_screen.pop(image_id, None)
+        on_screen.pop(_key(image_id), None)
         learned = services.learner().learned(scope, image_id)
         if learned is not None:
-            on_screen[image_id] = learned
+            on_screen[_key(image_id)] = learned
     while len(on_screen) > _KEPT:
         del on_screen[next(iter(on_screen))]
 
@@ -77,7 +77,7 @@ def suggestions(
     A label is suggested by the model that finds it best; one that nobody wanted, by
     none.
     """
-    learned = _on_screen().get(record.image_id)
+    learned = _on_screen().get(_key(record.image_id))
     if learned is None or record.status is ReviewStatus.APPROVED:
         return of_run
     own = _annotations(learned, record)
@@ -90,8 +90,14 @@ def suggestions(
     return (*_apart_from(others, own), *own)
 
 
-def _on_screen() -> dict[str, Learned]:
-    on_screen: dict[str, Learned] = st.session_state.setdefault(_ON_SCREEN, {})
+def _key(image_id: str) -> tuple[str, str]:
+    return state.scope().dataset_id, image_id  # one image may be in several
+
+
+def _on_screen() -> dict[tuple[str, str], Learned]:
+    on_screen: dict[tuple[str, str], Learned] = st.session_state.setdefault(
+        _ON_SCREEN, {}
+    )
     return on_screen
 
 

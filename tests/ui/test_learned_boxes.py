@@ -1,0 +1,64 @@
+"""What a session has on screen of what was learned."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import streamlit as st
+
+from imagebase.annotation import ImageRecord, LabelSet, Size
+from imagebase.jobs.learning import TAUGHT_ID, Learned
+from imagebase.learning.choice import Found, ModelChoice
+from imagebase.store import Scope
+from imagebase.ui import learned_boxes, services, state
+
+RECORD = ImageRecord("image", "a.jpg", Size(100, 100))
+FOUND = Found(
+    np.array([[5, 5, 40, 40], [50, 50, 90, 90]], np.float32),
+    np.array([0.9, 0.8], np.float32),
+    np.array(["disc", "square"]),
+)
+
+
+@pytest.fixture(autouse=True)
+def learned(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A dataset that has learned two labels, and another one with the same image."""
+    known = Learned(1, FOUND, {"disc": TAUGHT_ID}, ModelChoice())
+    learner = SimpleNamespace(
+        learned=lambda scope, _: known if scope.dataset_id == "one" else None
+    )
+    monkeypatch.setattr(st, "session_state", {})
+    monkeypatch.setattr(services, "learner", lambda: learner)
+    be_in("one", monkeypatch)
+    have_labels(monkeypatch, "disc", "square")
+
+
+def be_in(dataset_id: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(state, "scope", lambda: Scope("owner", dataset_id, "ann"))
+
+
+def have_labels(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
+    labels = LabelSet().with_labels(names)
+    store = SimpleNamespace(labels=lambda _: labels)
+    monkeypatch.setattr(services, "store", lambda: store)
+
+
+def suggested() -> list[str]:
+    return [box.label for box in learned_boxes.suggestions(RECORD, ())]
+
+
+def test_an_image_shows_what_its_own_dataset_has_learned(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    learned_boxes.show([RECORD.image_id])
+    assert suggested() == ["disc", "square"]
+    be_in("other", monkeypatch)
+    assert suggested() == []
+
+
+def test_a_label_that_was_renamed_or_deleted_since_is_not_suggested(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    learned_boxes.show([RECORD.image_id])
+    have_labels(monkeypatch, "circle", "square")
+    assert suggested() == ["square"]
