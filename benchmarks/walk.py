@@ -41,7 +41,7 @@ STANDS: Final = 0.75
 MEANT: Final = 0.4
 _DEFAULT_MODEL: Final = "YOLOv4-tiny"
 _SMALL_PX: Final = 20.0
-_EDGE_PX: Final = 10.0
+_EDGE_PX: Final = 7.5
 _NO_DOUBLE_CLICK_MS: Final = 400
 _GUESS_MS: Final = 3000
 _SLIDER_STEPS: Final = 0.025
@@ -426,9 +426,14 @@ class Hand:
         """Draw a box."""
         if not self._is_helped:
             self._page.evaluate(_NO_GUESSES)
-        start, end = (truth.box[0], truth.box[1]), (truth.box[2], truth.box[3])
-        # From an edge a drag would move that edge, and in the selected box the box.
-        with self._shift() if self._would_move(start) else nullcontext():
+        left, top, right, bottom = truth.box
+        corners = ((left, top), (right, top), (left, bottom), (right, bottom))
+        # From an edge a drag would move that edge, and in the selected box the box: a
+        # person begins at another corner, or holds Shift.
+        free = [corner for corner in corners if not self._would_move(corner)]
+        start = (free or corners)[0]
+        end = (left + right - start[0], top + bottom - start[1])
+        with nullcontext() if free else self._shift():
             self._drag(start, end)
 
     @contextmanager

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from imagebase.annotation import ImageRecord
+from imagebase.annotation import Annotation, Box, ImageRecord, Source
 from tests.browser.conftest import SCREEN, Canvas, Dataset
 
 pytestmark = pytest.mark.browser
@@ -304,3 +304,25 @@ def test_chips_are_chosen_by_touch(
         hand.wait_for_boxes("person")
     finally:
         context.close()
+
+
+def test_a_model_box_that_is_selected_shows_its_likely_labels(guesser: Open) -> None:
+    hand = guesser("kite", "skis", "person")
+    (record,) = hand.dataset.records()
+    wrong = Annotation(
+        box=Box(*SKIER[0], *SKIER[1]),
+        label="kite",
+        source=Source.MODEL,
+        confidence=0.4,
+        model_id="yolov4-tiny",
+    )
+    hand.dataset.store.save(hand.dataset.scope, record.with_annotations([wrong]))
+    hand.canvas.page.reload()
+    hand.canvas.wait_for_picture()
+    hand.canvas.click((350, 200))
+    expect(hand.chips.first).to_have_text("3person")
+    assert hand.label() == "kite"
+    hand.canvas.press("3")
+    hand.wait_for_boxes("person")
+    hand.canvas.press("Control+z")
+    hand.wait_for_boxes("kite")

@@ -420,6 +420,8 @@ class Editor {
     if (id !== this.selected) {
       this.fresh = this.gap = null;
       this.guesses.end();
+      const one = this.find(id);
+      if (one?.untouched) this.guesses.offerFor(one);
     }
     this.selected = id ?? null;
     if (id) this.isTabFree = false;

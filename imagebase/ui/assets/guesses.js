@@ -5,6 +5,7 @@
 const HOLD_MS = 250; // a drawing waits so long for its label: both are one step to undo
 const ASK_AGAIN_MS = 150;
 const MOST_TRIES = 40;
+const SELECTED_MS = 150; // Tab goes through boxes: only the one it stops at is looked at
 const GAP_PX = 6;
 
 class Guesses {
@@ -53,6 +54,14 @@ class Guesses {
     this.of.seq = editor.outbox.seq;
     this.isHeld = true;
     this.holdTimer = setTimeout(() => this.release(), HOLD_MS);
+  }
+
+  // Show the likely labels of a model's box that a person selects; none is set.
+  offerFor(one) {
+    const { ask } = hub.parcels.get(`${this.editor.key}/guess`) ?? {};
+    if (!ask || !this.editor.data.guesses) return;
+    this.of = { one, ask, was: one, tries: 0, labels: null, isOpen: false };
+    this.askTimer = setTimeout(() => this.ask(), SELECTED_MS);
   }
 
   ask() {
