@@ -36,10 +36,10 @@ BETTER_BY: Final = 0.02
 ENOUGH_IMAGES: Final = 8
 # What a threshold rests on before there is evidence: confidences of right and of wrong
 # boxes. A missed object costs a person more than a wrong box.
-_USUALLY_RIGHT: Final = tuple(np.linspace(0.3, 0.95, 6).tolist())
-_USUALLY_WRONG: Final = tuple(np.linspace(0.1, 0.55, 6).tolist())
+_USUALLY_RIGHT: Final = tuple(np.linspace(0.125, 0.86, 6).tolist())
+_USUALLY_WRONG: Final = tuple(np.linspace(0.04, 0.29, 6).tolist())
 _MISSING, _DELETING = 1.5, 1.0
-_THRESHOLDS: Final = np.arange(10, 91) / 100
+_THRESHOLDS: Final = np.arange(5, 91) / 100
 # So much of a box may lie in another one of its label, or as much as was approved.
 _USUALLY_INSIDE: Final = 0.5
 # Suggestions of a label that nobody wanted so many times are not made any more.

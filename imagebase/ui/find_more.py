@@ -6,6 +6,7 @@ from typing import Any, Final
 import streamlit as st
 
 from imagebase.jobs.teaching import teach_parameters
+from imagebase.settings import DEFAULT_CONFIDENCE
 from imagebase.ui import job_progress, services, state, widgets
 
 NAME: Final = "Find more like this"
@@ -16,7 +17,7 @@ VIEW_KEY: Final = "review.view"
 LABEL_KEY: Final = "review.find.label"
 # The slider of that view; what is surer is likely right, and is suggested on images.
 CONFIDENCE: Final = "review.find.confidence"
-LIKELY: Final = 0.5
+LIKELY: Final = DEFAULT_CONFIDENCE
 # Boxes that overlap more are one object: stricter than on Annotate, as two boxes of one
 # object, both accepted, are more work than a missed one.
 NMS_IOU: Final = 0.35

@@ -27,7 +27,7 @@ def test_a_click_on_edit_teaches_the_label_of_the_image(filled: Tab) -> None:
     assert (row.labels, row.examples) == ((LABEL,), (first.image_id,))
     filled.open("review")
     assert f"Taught so far: **{LABEL}, 1 image**" in filled.words().replace("\\", "")
-    assert filled.app.slider(key="review.find.confidence").value == 0.5
+    assert filled.app.slider(key="review.find.confidence").value == 0.25
 
 
 def test_all_that_is_found_is_accepted_undone_and_taught_again(filled: Tab) -> None:
