@@ -5,7 +5,9 @@ with it. Detectors load it from the owner's model library, which `publish` bring
 date with the database.
 """
 
+import contextlib
 import hashlib
+import logging
 import threading
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
@@ -29,12 +31,20 @@ from imagebase.detection.taught.described_image import DescribedImage
 from imagebase.detection.taught.feature_net import feature_net
 from imagebase.detection.taught.model import MAX_LABELS, TaughtModel
 from imagebase.detection.taught.teacher import MOST_EXAMPLES, Teacher
-from imagebase.errors import ImageBaseError, NotFoundError, TeachingError
+from imagebase.errors import (
+    ImageBaseError,
+    ModelLoadError,
+    NotFoundError,
+    TeachingError,
+    UnknownModelError,
+)
 from imagebase.learning.judged_boxes import judged_scene
 from imagebase.learning.scenes import UNREADABLE, scene_of
 from imagebase.store import AnnotationFilter, Scope, Store
 from imagebase.store.taught_models import TaughtRow
 from imagebase.wording import listed, plural
+
+_log: Final = logging.getLogger(__name__)
 
 _NAMED_LABELS: Final = 3
 
@@ -160,7 +170,14 @@ def teach_dataset(
     )
     store.put_taught_row(scope, row)
     publish(store, scope.owner_id)
-    return find_model(_card_of_dataset(scope).name, owner_id=scope.owner_id)
+    card = _card_of_dataset(scope)
+    newest = store.taught_digests(scope.owner_id).get(scope.dataset_id)
+    if card is None or card.sha256 != newest:
+        raise ModelLoadError(
+            "The taught model could not be written; make room on the disk and try "
+            "again."
+        )
+    return find_model(card.name, owner_id=scope.owner_id)
 
 
 def _taught(teacher: Teacher, wanted: Sequence[str]) -> TaughtModel:
@@ -179,12 +196,14 @@ def _taught(teacher: Teacher, wanted: Sequence[str]) -> TaughtModel:
 
 
 def taught_model(store: Store, scope: Scope) -> TaughtModelInfo | None:
-    """Return the dataset's taught model; None if nobody taught one."""
+    """Return the dataset's taught model; None if there is none that can be used."""
     row = store.taught_row(scope)
     if row is None:
         return None
     publish(store, scope.owner_id)
     card = _card_of_dataset(scope)
+    if card is None:
+        return None
     return TaughtModelInfo(
         card.name,
         title_of(row.labels, row.image_count),
@@ -230,19 +249,24 @@ def keep_copy(store: Store, scope: Scope, name: str) -> Model:
 def publish(store: Store, owner_id: str) -> None:
     """Bring the taught models in an owner's library up to date with the database.
 
-    Other processes may have taught, restored or deleted since.
+    Other processes may have taught, restored or deleted since, and may at this moment.
+    A model that cannot be written, as on a full disk, is logged: pages go on without.
     """
     with _publishing:
         library, digests = library_of(owner_id), store.taught_digests(owner_id)
         published: dict[str, str] = {}
         for card in library.of_datasets():
             if card.dataset_id not in digests or card.dataset_id in published:
-                library.delete(card.name)
+                with contextlib.suppress(UnknownModelError, FileNotFoundError):
+                    library.delete(card.name)
             else:
                 published[card.dataset_id] = card.sha256
         for dataset_id, sha256 in digests.items():
             if published.get(dataset_id) != sha256:
-                _publish_one(store, Scope(owner_id, dataset_id, ""))
+                try:
+                    _publish_one(store, Scope(owner_id, dataset_id, ""))
+                except (ModelLoadError, NotFoundError) as error:
+                    _log.warning("A taught model is not in the library: %s", error)
 
 
 def lessons_of(
@@ -307,9 +331,9 @@ def title_of(labels: Sequence[str], images: int) -> str:
     return f"{listed(named)}, {plural(images, 'image')}"
 
 
-def _card_of_dataset(scope: Scope) -> ModelCard:
+def _card_of_dataset(scope: Scope) -> ModelCard | None:
     cards = library_of(scope.owner_id).of_datasets()
-    return next(card for card in cards if card.dataset_id == scope.dataset_id)
+    return next((card for card in cards if card.dataset_id == scope.dataset_id), None)
 
 
 def _present_labels(store: Store, scope: Scope, labels: Sequence[str]) -> list[str]:

@@ -16,7 +16,12 @@ from imagebase.detection.model_card import card_of
 from imagebase.detection.taught.taught_detector import TaughtDetector
 from imagebase.detection.taught.teacher import MOST_EXAMPLES
 from imagebase.editing.records import delete_annotations
-from imagebase.errors import ImageReadError, NotFoundError, TeachingError
+from imagebase.errors import (
+    ImageReadError,
+    ModelLoadError,
+    NotFoundError,
+    TeachingError,
+)
 from imagebase.geometry import pairwise_iou
 from imagebase.learning import taught_models
 from imagebase.learning.scenes import scene_of
@@ -285,6 +290,32 @@ def test_another_process_finds_what_this_one_taught(
     shutil.rmtree(home / "models")
     publish(store, TEAM_OWNER)
     assert find_model(model.name).labels == ("disc",)
+
+
+def test_a_library_that_cannot_be_written_stops_no_page(
+    store: Store, scope: Scope, scenes: list[ImageRecord], home: Path
+) -> None:
+    teach(store, scope, ["disc"], image_ids=[scenes[0].image_id])
+    shutil.rmtree(home / "models")
+    (home / "models").touch()
+    publish(store, TEAM_OWNER)
+    assert taught_model(store, scope) is None
+    with pytest.raises(ModelLoadError, match="make room on the disk"):
+        teach(store, scope)
+    (home / "models").unlink()
+    assert taught_model(store, scope) is not None
+
+
+def test_a_damaged_row_is_taught_anew(
+    store: Store, scope: Scope, scenes: list[ImageRecord]
+) -> None:
+    teach(store, scope, ["disc"], image_ids=[scenes[0].image_id])
+    row = store.taught_row(scope)
+    assert row is not None
+    store.put_taught_row(scope, replace(row, content=b"junk", sha256="0" * 64))
+    publish(store, TEAM_OWNER)
+    assert all(model.name != "Taught in Street" for model in all_models())
+    assert teach(store, scope).labels == ("disc",)
 
 
 def test_a_deleted_dataset_takes_its_model_along(
