@@ -311,6 +311,20 @@ def test_why_training_was_not_installed_is_said(
     assert not shapes.app.button(key="train.install").disabled
 
 
+def test_another_server_on_the_database_installs_nothing(
+    shapes: Tab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    monkeypatch.setattr(installation, "install", lambda **_: pytest.fail("installed"))
+    shapes.open("train")
+    job_id = services.runner().submit(
+        the_scope(), installation.KIND, {"environment": "other:/usr"}
+    )
+    job = shapes.wait("install")
+    assert job.job_id == job_id
+    assert "Another server that shares the database" in (job.error or "")
+
+
 @pytest.mark.parametrize(
     "environ",
     [

@@ -10,6 +10,7 @@ import streamlit as st
 from imagebase.annotation import utc_now
 from imagebase.jobs.exports import BUNDLE_KIND, bundle_request
 from imagebase.jobs.installation import KIND as INSTALL_KIND
+from imagebase.jobs.installation import install_parameters
 from imagebase.jobs.training import KEPT_SECONDS, KIND, work_folder
 from imagebase.settings import PROJECT_ROOT, Mode
 from imagebase.store import JobInfo, JobState, Scope
@@ -309,7 +310,7 @@ def _offer_to_install() -> None:
             icon=":material/download:",
             disabled=job_progress.is_active(job_progress.latest(INSTALL_KIND)),
             on_click=job_progress.start,
-            args=(INSTALL_KIND, {}),
+            args=(INSTALL_KIND, install_parameters()),
         )
         st.caption("Takes a few minutes. No restart is needed.", width="content")
     job_progress.show(INSTALL_KIND)
