@@ -38,6 +38,8 @@ EDGES_COLUMNS: Final = 5
 
 _VERSION: Final = 1
 _ABOUT: Final = "about.json"
+# Of 200 labels, 1.1 MB: a list of millions of members takes gigabytes.
+_MAX_BYTES: Final = 4_000_000
 _MAX_ABOUT_BYTES: Final = 200_000
 _MAX_HEADER_BYTES: Final = 1_000
 _MAX_EXAMPLES: Final = 1_000_000
@@ -104,6 +106,8 @@ class TaughtModel:
             ModelLoadError: it is no taught model, damaged, or of a newer version.
         """
         try:
+            if len(content) > _MAX_BYTES:
+                raise ValueError("it is too large")
             with zipfile.ZipFile(io.BytesIO(content)) as archive:
                 about = _about(archive)
                 labels = _labels(about)

@@ -85,6 +85,12 @@ def headed(header: bytes) -> bytes:
     return b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header
 
 
+def test_the_largest_model_is_read() -> None:
+    names = tuple(f"{'💩' * 190}{number}" for number in range(200))
+    content = some_model(names).to_bytes()
+    assert TaughtModel.from_bytes(content, name="a.npz").labels == names
+
+
 def test_a_deflated_file_is_read() -> None:
     content = packed(zipfile.ZIP_DEFLATED)
     assert TaughtModel.from_bytes(content, name="a.npz").labels == ("cat", "dog")
@@ -136,6 +142,7 @@ def array(values: object, dtype: str = "<f4") -> bytes:
         changed(about=b"[" * 190_000),
         damaged(),
         encrypted(),
+        bytes(4_000_000) + packed(zipfile.ZIP_DEFLATED),
         packed(zipfile.ZIP_BZIP2),
         packed(zipfile.ZIP_LZMA),
     ],
