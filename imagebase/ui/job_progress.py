@@ -94,10 +94,8 @@ def _show(kind: str, job: JobInfo) -> None:
     elif job.state is JobState.FAILED:
         st.error(widgets.escape(job.error or ""))
     elif job.state is JobState.CANCELLED:
-        st.info(
-            f"Cancelled after {job.done:,} of {job.total:,}. "
-            f"{_KEPT_OF_CANCELLED.get(kind, _KEPT)}"
-        )
+        place = f" after {job.done:,} of {job.total:,}" if job.total else ""
+        st.info(f"Cancelled{place}. {_KEPT_OF_CANCELLED.get(kind, _KEPT)}")
     elif job.state is JobState.INTERRUPTED:
         st.warning(f"{_why_stopped(job)} {_KEPT_OF_INTERRUPTED.get(kind, _KEPT)}")
         st.button(

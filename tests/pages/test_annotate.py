@@ -221,7 +221,7 @@ def test_cancelled_run_keeps_what_was_done_and_can_be_run_again(filled: Tab) -> 
     job_id = store().submit_job(the_scope(), "annotate", {"model": "yolov4-tiny"})
     filled.app.run()
     filled.press(f"jobs.cancel.{job_id}")
-    assert "Cancelled after 0 of 0" in filled.words()
+    assert "Cancelled. Completed work is kept." in filled.words()
     assert not filled.app.button(key="annotate.run").disabled
 
 
