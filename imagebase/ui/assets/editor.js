@@ -219,6 +219,7 @@ class Editor {
     clearTimeout(this.blindTimer);
     this.root.dataset.ready = "";
     this.isBlind = false;
+    this.pointing.askKnown();
     this.blindTimer = setTimeout(() => {
       this.root.dataset.ready = this.image;
     }, SEEN_MS);

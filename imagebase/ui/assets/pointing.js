@@ -61,15 +61,19 @@ class Pointing {
 
   receiveKnown(parcel) {
     const { editor } = this;
-    if (parcel.image !== editor.image) {
-      if (this.askedFor !== editor.image) parcel.ask({ image: editor.image });
-      this.askedFor = editor.image;
-      return;
-    }
+    if (parcel.image !== editor.image) return this.askKnown(parcel);
     this.rules = parcel.rules;
     this.known = sightingsOf(parcel, editor.size);
     editor.root.dataset.known = editor.image;
     editor.hover();
+  }
+
+  // The image comes first: the models would take the time that it needs.
+  askKnown(parcel = hub.parcels.get(`${this.editor.key}/known`)) {
+    const { image, isBlind } = this.editor;
+    if (!parcel || parcel.image === image || isBlind || this.askedFor === image) return;
+    parcel.ask({ image });
+    this.askedFor = image;
   }
 
   receiveLooks(parcel) {
