@@ -52,9 +52,11 @@ class BalancedSums:
                 self._positive_products[label] = np.zeros(self._shape)
                 self._targets[label] = np.zeros((2, self.columns))
             self._positives[label] += sign * int(chosen.sum())
-            self._positive_products[label] += sign * (positive.T @ positive)
+            products = sign * (positive.T @ positive)
             halves = np.stack([target * chosen, target * ~chosen])
-            self._targets[label] += sign * (halves @ rows)
+            # Never in place: copies share what is the same in both.
+            self._positive_products[label] = self._positive_products[label] + products
+            self._targets[label] = self._targets[label] + sign * (halves @ rows)
 
     def copy(self) -> "BalancedSums":
         """Return sums that change apart from these."""
@@ -62,9 +64,9 @@ class BalancedSums:
         other._count = self._count
         other._products = self._products.copy()
         other._positives = dict(self._positives)
-        for name in ("_positive_products", "_targets"):
-            own = {label: sums.copy() for label, sums in getattr(self, name).items()}
-            setattr(other, name, own)
+        # 6 MB a label: of many labels, few change in a copy.
+        other._positive_products = dict(self._positive_products)
+        other._targets = dict(self._targets)
         return other
 
     def weights(self, label: str, penalty: FloatArray) -> FloatArray:
