@@ -5,6 +5,7 @@
 const HOLD_MS = 250; // a drawing waits so long for its label: both are one step to undo
 const ASK_AGAIN_MS = 150;
 const MOST_TRIES = 40;
+const LATE_MS = 4000; // a person has looked on by then: a later guess is only shown
 const SELECTED_MS = 150; // Tab goes through boxes: only the one it stops at is looked at
 const GAP_PX = 6;
 
@@ -48,7 +49,7 @@ class Guesses {
     const { ask } = hub.parcels.get(`${editor.key}/guess`) ?? {};
     if (!ask || !editor.data.guesses) return editor.changed();
     const was = { box: [...one.box], label: one.label };
-    this.of = { one, was, ask, tries: 0, labels: null, isOpen: !isChosen };
+    this.of = { one, was, ask, tries: 0, labels: null, isOpen: !isChosen, at: performance.now() };
     this.ask();
     editor.note();
     this.of.seq = editor.outbox.seq;
@@ -122,7 +123,8 @@ class Guesses {
     const { of, editor } = this;
     const isInHand = editor.gesture?.one?.id === one.id || !editor.picker.root.hidden;
     const isAsDrawn = one.label === of.was.label && isSame(one.box, of.was.box);
-    return of.isOpen && isAsDrawn && !isInHand && !editor.isBusy;
+    const isLate = performance.now() - of.at > LATE_MS;
+    return of.isOpen && isAsDrawn && !isInHand && !isLate && !editor.isBusy;
   }
 
   askLater() {
