@@ -62,6 +62,8 @@ class Pointing {
   receiveKnown(parcel) {
     const { editor } = this;
     if (parcel.image !== editor.image) return this.askKnown(parcel);
+    if (this.known && parcel.version !== this.version) this.looks = []; // of other labels or areas
+    this.version = parcel.version;
     this.rules = parcel.rules;
     this.known = sightingsOf(parcel, editor.size);
     editor.root.dataset.known = editor.image;

@@ -369,12 +369,14 @@ def _known(image_id: str, size: Size, sight: Sight, key: str) -> None:
     """Send what models see on the whole image, once the editor asks for it."""
     name = _EDITOR + key + _KNOWN
     asked, head, content = st.session_state.get(name) or ("", None, b"")
-    if asked == image_id and head is None:
+    is_stale = head is None or head.get("version") != sight.version
+    if asked == image_id and is_stale:
         try:
             head, content = packed(sight.known(), size)
         except ImageBaseError:
             head = {"names": [], "sides": []}  # nothing is suggested
-        head |= {"image": image_id, "rules": {**RULES, "labels": [*sight.labels()]}}
+        rules = {**RULES, "labels": [*sight.labels()]}
+        head |= {"image": image_id, "version": sight.version, "rules": rules}
         st.session_state[name] = (image_id, head, content)
     _relay(key, "known", head or {}, content, on_ask_change=partial(_ask_known, key))
 

@@ -191,6 +191,7 @@ def _canvas(
         on_action=_act,
         detail=detail,
         sight=Sight(
+            version=str(hash((scope.dataset_id, labels.shown_names, record.ignored))),
             known=lambda: cache.point_candidates(*where),
             closer=lambda point: cache.closer_candidates(*where, point),
             labels=cache.assist_labels,

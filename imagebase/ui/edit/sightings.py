@@ -32,11 +32,13 @@ RULES: Final = {
 class Sight(NamedTuple):
     """What models see on an image, for pointing at it.
 
+    version: of what the candidates depend on beside the image.
     known: returns the candidates of the whole image.
     closer: returns those of closer views around a point, in pixels.
     labels: returns those of the assist models.
     """
 
+    version: str
     known: Callable[[], PointCandidates]
     closer: Callable[[tuple[float, float]], PointCandidates]
     labels: Callable[[], tuple[str, ...]]
