@@ -8,7 +8,7 @@ docs/decisions/0024-learns-while-you-label.md says why.
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
@@ -66,6 +66,8 @@ LEARNING: Final = "learning"
 """Parameter of a training run that was started here."""
 # Of the images that are not shown next, so many are relabelled after each refit.
 _RELABELLED: Final = 50
+# Each label takes about 12 MB; of more, those that came first are learned.
+MOST_LABELS: Final = 16
 _JUDGED_KEPT: Final = 3 * RECENT
 _CHECK_SECONDS: Final = 3.0
 ASKED_EVERY: Final = 5.0
@@ -248,8 +250,10 @@ class Learner:
             _log.info("%s teaches nothing: %s", image_id, error)
             return
         self._judge(record)
-        boxes = [annotation.box for annotation in record.annotations]
-        labels = [annotation.label for annotation in record.annotations]
+        wanted = self._labels_with(record)
+        taught = [one for one in record.annotations if one.label in wanted]
+        labels = [annotation.label for annotation in taught]
+        boxes = [annotation.box for annotation in taught]
         self._teacher.put(image_id, scene, boxes, labels)
         self._examples[image_id] = tuple(labels)
         while len(self._examples) > MOST_EXAMPLES:
@@ -258,6 +262,12 @@ class Learner:
             del self._examples[oldest]
         self._is_changed = True
         self._tell(is_busy=True)
+
+    def _labels_with(self, record: ImageRecord) -> Collection[str]:
+        """Return the labels that are learned with an image: the first of too many."""
+        own = [annotation.label for annotation in record.annotations]
+        known = [label for labels in self._examples.values() for label in labels]
+        return list(dict.fromkeys([*known, *own]))[:MOST_LABELS]
 
     def _judge(self, record: ImageRecord) -> None:
         """Keep what the models found in an image before it was approved."""

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from imagebase.annotation import ImageRecord, ReviewStatus
+from imagebase.annotation import Annotation, ImageRecord, ReviewStatus
 from imagebase.editing.records import approve
 from imagebase.geometry import pairwise_iou
-from imagebase.jobs.learning import ASKED_EVERY, Learner
+from imagebase.jobs.learning import ASKED_EVERY, MOST_LABELS, Learner
 from imagebase.jobs.learning_thread import LearningThread
 from imagebase.store import Scope, Store
 from imagebase.store.learning import (
@@ -230,3 +230,16 @@ def test_a_deleted_dataset_ends_no_thread(
             time.sleep(0.05)
     finally:
         thread.close()
+
+
+def test_of_very_many_labels_the_first_are_learned(
+    store: Store, scope: Scope, scenes: list[ImageRecord], learner: Learner
+) -> None:
+    box = scenes[0].annotations[0].box
+    names = [f"label {number:02}" for number in range(MOST_LABELS + 4)]
+    crowd = scenes[0].with_annotations(Annotation(box, name) for name in names)
+    approved(store, scope, store.save(scope, crowd))
+    run(learner)
+    learned = learner.learned(scenes[2].image_id)
+    assert learned is not None
+    assert sorted(learned.choice.model) == sorted(names[:MOST_LABELS])
