@@ -477,6 +477,11 @@ class Hand:
         if digit.isdigit():
             self._press(digit)
             return
+        chip = self._page.locator(f'.guesses:visible [data-label="{label}"]')
+        if chip.count():
+            chip.click()
+            self._tally.clicks += 1
+            return
         self._press("l")
         for letter in label:
             self._press(letter)

@@ -176,6 +176,7 @@ def test_switched_off_nothing_is_suggested(
     canvas.press("n")
     wait_for_boxes(page, canvas)
 
+    page.wait_for_timeout(2 * POLL_MS)  # it asks no more
     page.get_by_role("button", name="Details").click()
     page.get_by_text("Learn while labelling").click()
     line(page, "Not learning")

@@ -33,7 +33,7 @@ class Opened(NamedTuple):
         self.page.get_by_role("button", name=opening).click()
         go = self.page.get_by_role("button", name="Delete permanently")
         expect(go).to_be_disabled()
-        self.page.get_by_text(f"Delete {images} with ").click()
+        self.page.get_by_text(f"Delete {images} with ").last.click()
         expect(go).to_be_enabled()
         go.click()
 

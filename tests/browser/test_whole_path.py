@@ -108,9 +108,13 @@ def correct(editor: Editor) -> dict[str, Box]:
 
     names = editor.dataset.store.labels(editor.dataset.scope).names
     bottle = labelled(first, "bottle")
-    new_label = next(name for name in names[:9] if name != "bottle")
     editor.select(bottle)
-    editor.canvas.press(str(names.index(new_label) + 1))
+    pills = editor.canvas.page.locator("[data-testid='stButtonGroup'] button")
+    shown = [text.split(" ", 1) for text in pills.all_inner_texts()]
+    digit, new_label = next(
+        (digit, name) for digit, name in shown if name in names and name != "bottle"
+    )
+    editor.canvas.press(digit)
     editor.wait_for(
         lambda record: record.annotation(bottle.annotation_id).label == new_label
     )

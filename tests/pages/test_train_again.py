@@ -7,6 +7,7 @@ import pytest
 from imagebase.annotation import ReviewStatus
 from imagebase.jobs.training import work_folder
 from imagebase.settings import TEAM_OWNER
+from imagebase.store.learning import LearningRow, LearningState
 from imagebase.training.sources import AGAIN_AFTER
 from tests.app_fixtures import NewTab, Tab, records, store, the_scope, undrawn
 from tests.pages.test_train import add_shapes
@@ -20,6 +21,8 @@ def grown(new_tab: NewTab) -> Tab:
     """A tab whose dataset has as many approved images as another training needs."""
     store().create_dataset(TEAM_OWNER, "Shapes", who="ann")
     add_shapes(0, AGAIN_AFTER, ReviewStatus.APPROVED)
+    off = LearningRow(state=LearningState.OFF)  # it would start a training run
+    store().change_learning(the_scope(), lambda _: off)
     return undrawn(new_tab)
 
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import streamlit as st
 
 from imagebase.learning import image_vectors
 from imagebase.store import Scope, Store
@@ -23,6 +24,7 @@ def test_what_comes_meanwhile_does_not_mix_with_what_was_there(
     configure: Configure, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     configure()
+    monkeypatch.setattr(st, "session_state", {})  # of no test before
     scope, store = state.scope(), services.store()
     add_photographs(scope, "bear.jpg", "fruit.jpg", "kitchen.jpg", "hotel-room.jpg")
     put_vectors(store, scope, 2)

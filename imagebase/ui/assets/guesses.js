@@ -61,17 +61,17 @@ class Guesses {
   offerFor(one) {
     const { ask } = hub.parcels.get(`${this.editor.key}/guess`) ?? {};
     if (!ask || !this.editor.data.guesses) return;
-    this.of = { one, ask, was: one, tries: 0, labels: null, isOpen: false };
+    this.of = { one, ask, isFresh: false, tries: 0, labels: null, isOpen: false };
     this.askTimer = setTimeout(() => this.ask(), SELECTED_MS);
   }
 
   ask() {
-    const { one, ask, tries } = this.of;
+    const { one, ask, tries, isFresh } = this.of;
     this.of.tries += 1;
     const { image, memory } = this.editor;
     ask({
       image, id: one.id, box: one.box, label: one.label, previous: memory.previous ?? "",
-      attempt: tries,
+      attempt: tries, isFresh: isFresh ?? true,
     });
   }
 
@@ -121,10 +121,11 @@ class Guesses {
   // Whether nobody has done anything with the box, here or in the table.
   mayLabel(one) {
     const { of, editor } = this;
+    if (!of.isOpen) return false;
     const isInHand = editor.gesture?.one?.id === one.id || !editor.picker.root.hidden;
     const isAsDrawn = one.label === of.was.label && isSame(one.box, of.was.box);
     const isLate = performance.now() - of.at > LATE_MS;
-    return of.isOpen && isAsDrawn && !isInHand && !isLate && !editor.isBusy;
+    return isAsDrawn && !isInHand && !isLate && !editor.isBusy;
   }
 
   askLater() {

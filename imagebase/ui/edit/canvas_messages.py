@@ -77,6 +77,7 @@ class FreshBox(NamedTuple):
     """A box that was just finished.
 
     previous: the label of the box before, or empty. attempt: how often it was asked.
+    is_fresh: a person has just finished it; else it is a model's that was selected.
     """
 
     image_id: str
@@ -84,6 +85,7 @@ class FreshBox(NamedTuple):
     box: Box
     previous: str = ""
     attempt: int = 1
+    is_fresh: bool = True
 
 
 class LabelOffer(NamedTuple):
@@ -164,6 +166,7 @@ def parse_fresh_box(value: object) -> FreshBox | None:
         shown.box,
         _text(value.get("previous")),
         attempt if isinstance(attempt, int) else 1,
+        value.get("isFresh") is not False,
     )
 
 

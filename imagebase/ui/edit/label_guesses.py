@@ -61,6 +61,8 @@ def _offer(record: ImageRecord, labels: LabelSet, fresh: FreshBox) -> LabelOffer
     except (ImageBaseError, RuntimeError):  # a network's own errors are of the latter
         _log.warning("The label of a box was not guessed", exc_info=True)
         return LabelOffer()
+    if not fresh.is_fresh:
+        return LabelOffer(ranked.likely)
     keys = digits.with_guesses(labels, fresh.image_id, ranked.likely)
     return LabelOffer(ranked.likely, ranked.first, keys)
 
