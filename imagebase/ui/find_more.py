@@ -107,7 +107,7 @@ def refit() -> None:
 
 def go_on() -> None:
     """Go to what was found after a click, and start what waits; first in a page."""
-    if st.session_state.pop(_GOING, False):
+    if st.session_state.get(_GOING):
         st.switch_page(_REVIEW_PAGE)
     pending = st.session_state.get(_PENDING)
     if pending is not None and not is_at_work():
@@ -115,6 +115,11 @@ def go_on() -> None:
         dataset_id, parameters = pending
         if dataset_id == state.scope().dataset_id:
             job_progress.start(_KIND, parameters)
+
+
+def arrive() -> None:
+    """Note that Review is drawn: another run may end one that was to go there."""
+    st.session_state.pop(_GOING, None)
 
 
 def is_at_work() -> bool:
