@@ -33,6 +33,7 @@ from benchmarks.pages import browsing, served, settled
 from imagebase.geometry import pairwise_iou
 from imagebase.settings import PROJECT_ROOT, read_settings
 from imagebase.store import Scope, Store, open_store
+from imagebase.store.learning import LearningRow, LearningState
 from imagebase.ui.identity import TEAM_OWNER
 from tests.browser.conftest import Canvas, Shown
 
@@ -174,7 +175,10 @@ def walk(
             store = open_store(read_settings({"IMAGEBASE_HOME": str(home)}))
             scope = _scope(store)
             store.add_labels(scope, labels)  # a person knows what to look for
-            if model is not None:
+            if model is None:
+                off = LearningRow(state=LearningState.OFF)
+                store.change_learning(scope, lambda _: off)
+            else:
                 with tally.spending("running the model"):
                     _annotate(page, tally, model, confidence)
             go_to(page, "Edit")
