@@ -315,10 +315,10 @@ class Editor {
     this.draw();
   }
 
-  // The server's data include the chosen label by now.
+  // The server has heard of the chosen label; its data include it now or with the next run.
   forgetWish() {
+    this.data = { ...this.given, label: this.wish.label };
     this.wish = null;
-    this.data = this.given;
   }
 
   async showPicture(parcel) {
