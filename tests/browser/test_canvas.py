@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, Page, TimeoutError, expect
 
 from imagebase.annotation import Annotation, Box, ImageRecord, Source
 from imagebase.settings import SAMPLES_FOLDER
-from imagebase.ui.edit import canvas as keys
+from imagebase.ui.edit import keys
 from tests.browser.conftest import SCREEN, Canvas, Point, Serve
 
 pytestmark = pytest.mark.browser
@@ -481,7 +481,7 @@ def test_question_mark_lists_every_key_and_hides_the_list(editing: Editing) -> N
         editing.press("?")
         expect(listed).to_be_visible()
         shown = listed.locator("dl > div").all_inner_texts()
-        assert [text.split("\n") for text in shown] == keys.in_words()
+        assert [text.split("\n") for text in shown] == keys.listed()
         editing.press(close)
         expect(listed).to_be_hidden()
     editing.page.get_by_role("button", name="Keyboard shortcuts", exact=True).click()

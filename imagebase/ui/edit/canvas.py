@@ -1,9 +1,9 @@
-"""Canvas of the Edit page: keys, overlay, and the adapter to the browser."""
+"""Canvas of the Edit page: overlay, and the adapter to the browser."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import streamlit as st
 
@@ -12,6 +12,7 @@ from imagebase.annotation.areas import Shape, ShapeKind
 from imagebase.errors import ImageBaseError
 from imagebase.formats.shapes import corners
 from imagebase.settings import ASSETS_FOLDER
+from imagebase.ui.edit import keys
 from imagebase.ui.edit.canvas_messages import (
     Action,
     FreshBox,
@@ -25,7 +26,6 @@ from imagebase.ui.edit.canvas_state import Editor, RecordAccess
 from imagebase.ui.edit.sightings import RULES, Sight, packed, point_in
 from imagebase.ui.state import undisturbed
 
-_DIGITS: Final = {str(digit): f"label:{digit}" for digit in range(1, 10)}
 # Page buttons with the action of a key: the editor counts their clicks like keys, so
 # that each runs once, on the image on screen, and after its drawings are saved.
 BUTTONS: Final = {
@@ -90,105 +90,6 @@ def svg_path(shape: Shape) -> str:
     return f"M{path}" if is_brush else f"M{path}Z"
 
 
-class Hotkey(NamedTuple):
-    """A keyboard shortcut.
-
-    shown: the keys, for people.
-    words: the description.
-    names: by key as the browser names it, such as `ctrl+z`: a command of the editor,
-        or an action of the page.
-    """
-
-    shown: str
-    words: str
-    names: dict[str, str]
-
-
-KEYS: Final = (
-    Hotkey("1 to 9", "Label the selected box or the next one", _DIGITS),
-    Hotkey("L or double-click", "Choose or create a label", {"l": "pick"}),
-    Hotkey(
-        "Click or tap",
-        "Select the box there, else make one of the suggestion",
-        {},
-    ),
-    Hotkey("G", "Make a box of the suggestion, inside a box too", {"g": "take"}),
-    Hotkey(
-        "V or Alt + wheel",
-        "Show the next suggestion, or change the box just made of one to it",
-        {"v": "other"},
-    ),
-    Hotkey(
-        "S",
-        "Snap the selected box, or the one under the pointer, to a suggestion",
-        {"s": "snap"},
-    ),
-    Hotkey("Tab", "Select the next box", {"tab": "following"}),
-    Hotkey("Shift + Tab", "Select the previous box", {"shift+tab": "preceding"}),
-    Hotkey(
-        "Arrows",
-        "Move the selected box by 1 pixel; without one, ← → change the image",
-        {
-            "arrowleft": "left",
-            "arrowright": "right",
-            "arrowup": "up",
-            "arrowdown": "down",
-        },
-    ),
-    Hotkey(
-        "Shift + arrows",
-        "Move the selected box by 10 pixels",
-        {
-            "shift+arrowleft": "far-left",
-            "shift+arrowright": "far-right",
-            "shift+arrowup": "far-up",
-            "shift+arrowdown": "far-down",
-        },
-    ),
-    Hotkey("D", "Duplicate the selected box", {"d": "duplicate"}),
-    Hotkey(
-        "Delete or Backspace",
-        "Delete the selected box or the one under the pointer",
-        {"delete": "delete", "backspace": "delete"},
-    ),
-    Hotkey(
-        "Escape",
-        "Cancel drawing or a waiting action, deselect, or hide the suggestion",
-        {"escape": "cancel"},
-    ),
-    Hotkey("Z", "Zoom to the selected box and back", {"z": "closer"}),
-    Hotkey("F", "Fit image", {"f": "whole"}),
-    Hotkey("Wheel, + and -", "Zoom", {"+": "larger", "=": "larger", "-": "smaller"}),
-    Hotkey("Space, middle or right button", "Drag the image", {}),
-    Hotkey("Shift", "Draw from an edge or inside the selected box", {}),
-    Hotkey("H", "Hide or show labels", {"h": "chips"}),
-    Hotkey("N", "Next image", {"n": "next"}),
-    Hotkey("P", "Previous image", {"p": "previous"}),
-    Hotkey("Q", "Next uncertain image", {"q": "doubtful"}),
-    Hotkey("M", "Copy the boxes of the previous image", {"m": "copy"}),
-    Hotkey("A", "Accept all boxes", {"a": "accept"}),
-    Hotkey("Enter", "Approve and open the next image", {"enter": "approve"}),
-    Hotkey("E", "Mark as empty: delete boxes and approve", {"e": "empty"}),
-    Hotkey("Ctrl + Z", "Undo", {"ctrl+z": "undo"}),
-    Hotkey(
-        "Ctrl + Shift + Z or Ctrl + Y",
-        "Redo",
-        {"ctrl+shift+z": "redo", "ctrl+y": "redo"},
-    ),
-    Hotkey("?", "Show or hide this list", {"?": "help"}),
-)
-
-
-def in_words() -> list[list[str]]:
-    """Return keys and descriptions of the shortcuts."""
-    return [[shortcut.shown, shortcut.words] for shortcut in KEYS]
-
-
-def names() -> dict[str, str]:
-    """Return command or action of each key, by its name in the browser."""
-    return {key: name for shortcut in KEYS for key, name in shortcut.names.items()}
-
-
 def draw_editor(
     record: ImageRecord,
     *,
@@ -218,9 +119,9 @@ def draw_editor(
         picture: the whole image as JPEG, PNG or WebP bytes, possibly smaller.
         current_label: label of the next box.
         key_labels: labels of the keys 1 to 9.
-        on_action: is called with an action: its name is one in `KEYS`, or `label:` and
-            the name of a label, or `show:` and the id of an image, or `pins:` and the
-            digits of the pinned labels as JSON, or `digits`: they have changed.
+        on_action: is called with an action: its name is one in `keys.KEYS`, or `label:`
+            and the name of a label, or `show:` and the id of an image, or `pins:` and
+            the digits of the pinned labels as JSON, or `digits`: they have changed.
             Earlier drawings are saved by then.
         detail: returns a region of the image at full sharpness.
         sight: what models see on the image; None suggests nothing where one points.
@@ -252,8 +153,8 @@ def draw_editor(
                 "labels": _colours(view, labels),
                 "label": current_label,
                 "keyLabels": list(key_labels[:9]),
-                "keys": names(),
-                "help": in_words(),
+                "keys": keys.names(),
+                "help": keys.listed(),
                 "below": below_px,
                 "place": access.place,
                 "offered": list(offered_labels),

@@ -1,15 +1,58 @@
 """The one table of keys."""
 
-from imagebase.ui.edit import canvas
+import pytest
+
+from imagebase.settings import PROJECT_ROOT
+from imagebase.ui.edit import keys
+from scripts import key_tables
+
+STREAMLITS = {"c", "r"}
 
 
-def test_no_key_is_there_twice_and_none_is_streamlits() -> None:
-    pressed = [name for key in canvas.KEYS for name in key.names]
-    assert len(pressed) == len(set(pressed))
-    assert not {"c", "r"} & set(pressed)
+@pytest.mark.parametrize("preset", keys.PRESETS)
+def test_no_key_is_there_twice(preset: str) -> None:
+    pressed = [key for row in keys.KEYS for key in (*row.in_preset(preset), *row.fixed)]
+    assert len(pressed) == len(set(pressed)) == len(keys.names(preset))
 
 
-def test_every_line_has_words_of_its_own() -> None:
-    words = [key.words for key in canvas.KEYS]
-    assert len(words) == len(set(words))
-    assert all(key.shown and key.words for key in canvas.KEYS)
+def test_no_usual_key_is_streamlits() -> None:
+    assert not STREAMLITS & set(keys.names())
+
+
+def test_every_line_has_a_name_and_words_of_its_own() -> None:
+    for texts in (
+        [row.name for row in keys.KEYS],
+        [row.words for row in keys.KEYS],
+    ):
+        assert len(texts) == len(set(texts))
+        assert all(texts)
+
+
+@pytest.mark.parametrize(
+    ("key", "words"),
+    [
+        ("n", "N"),
+        ("ctrl+shift+z", "Ctrl + Shift + Z"),
+        ("+", "+"),
+        ("ctrl++", "Ctrl + +"),
+        ("shift+arrowleft", "Shift + ←"),
+        ("pagedown", "Page Down"),
+    ],
+)
+def test_a_key_reads_as_people_write_it(key: str, words: str) -> None:
+    assert keys.in_words(key) == words
+
+
+def test_a_row_shows_its_keys_and_what_the_mouse_does() -> None:
+    shown = {row.name: keys.shown(row, row.in_preset("labelImg")) for row in keys.KEYS}
+    assert shown["larger"] == "+, = or wheel"
+    assert shown["pick"] == "Ctrl + E or double-click"
+    assert shown["pan"] == "middle or right button"
+    assert shown["move"] == "Arrows"
+
+
+@pytest.mark.parametrize("name", key_tables.DOCUMENTS)
+def test_documents_show_the_table(name: str) -> None:
+    text = (PROJECT_ROOT / name).read_text(encoding="utf-8")
+    assert "<!-- keys" in text
+    assert text == key_tables.updated(text), "run python -m scripts.key_tables"

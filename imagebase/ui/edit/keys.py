@@ -1,0 +1,194 @@
+"""The one table of the editor's keys.
+
+The editor, its list of keys and README.md take them from here; after a change run
+`python -m scripts.key_tables`. To add a key, add a row: its name is a command of the
+editor (`commands` in editor.js) or an action of the page (`_KEYS` in page.py).
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+IMAGEBASE: Final = "ImageBase"
+# Keys of other tools, where they do what an action here does. Read in November 2026:
+# https://github.com/cvat-ai/cvat/blob/develop/site/content/en/docs/getting_started/shortcuts.md
+# https://github.com/HumanSignal/labelImg#hotkeys and the menus of its labelImg.py
+# https://docs.roboflow.com/annotate/use-roboflow-annotate, and for R
+# https://github.com/SkalskiP/make-sense/issues/345. Its N marks an image as null, so
+# the next image needs another key; it documents none.
+PRESETS: Final = (IMAGEBASE, "CVAT", "labelImg", "Roboflow")
+
+
+@dataclass(frozen=True, slots=True)
+class Hotkey:
+    """A row of the table.
+
+    name: the command or action that its keys run, which a person can change.
+    words: its description.
+    keys: as the browser names them, like `ctrl+z`; several with spaces between.
+    cvat, labelimg, roboflow: the keys in this preset; None for the usual ones.
+    beside: what the mouse does for it, for people; several with commas between.
+    fixed: by key the command or action, in a row that cannot be changed.
+    shown: the keys of such a row, for people.
+    """
+
+    name: str
+    words: str
+    keys: str = ""
+    cvat: str | None = None
+    labelimg: str | None = None
+    roboflow: str | None = None
+    beside: str = ""
+    fixed: Mapping[str, str] = field(default_factory=dict)
+    shown: str = ""
+
+    def in_preset(self, preset: str) -> tuple[str, ...]:
+        """Return the keys in a preset; none in a row that cannot be changed."""
+        own = {"CVAT": self.cvat, "labelImg": self.labelimg, "Roboflow": self.roboflow}
+        keys = own.get(preset)
+        return tuple((self.keys if keys is None else keys).split())
+
+
+def _arrows(before: str, name: str) -> dict[str, str]:
+    """Return the four arrows with a modifier, such as `shift+`, by key."""
+    ways = ("left", "right", "up", "down")
+    return {f"{before}arrow{way}": f"{name}{way}" for way in ways}
+
+
+KEYS: Final = (
+    Hotkey(
+        "labels",
+        "Label the selected box or the next one",
+        fixed={str(digit): f"label:{digit}" for digit in range(1, 10)},
+        shown="1 to 9",
+    ),
+    Hotkey(
+        "pick",
+        "Choose or create a label",
+        "l",
+        labelimg="ctrl+e",
+        beside="double-click",
+    ),
+    Hotkey(
+        "click",
+        "Select the box there, else make one of the suggestion",
+        shown="Click or tap",
+    ),
+    Hotkey("take", "Make a box of the suggestion, inside a box too", "g"),
+    Hotkey(
+        "other",
+        "Show the next suggestion, or change the box just made of one to it",
+        "v",
+        beside="Alt + wheel",
+    ),
+    Hotkey(
+        "snap",
+        "Snap the selected box, or the one under the pointer, to a suggestion",
+        "s",
+    ),
+    Hotkey("following", "Select the next box", "tab"),
+    Hotkey("preceding", "Select the previous box", "shift+tab"),
+    Hotkey(
+        "move",
+        "Move the selected box by 1 pixel; without one, ← → change the image",
+        fixed=_arrows("", ""),
+        shown="Arrows",
+    ),
+    Hotkey(
+        "move-far",
+        "Move the selected box by 10 pixels",
+        fixed=_arrows("shift+", "far-"),
+        shown="Shift + arrows",
+    ),
+    Hotkey(
+        "duplicate",
+        "Duplicate the selected box",
+        "d",
+        cvat="ctrl+v",
+        labelimg="ctrl+d",
+    ),
+    Hotkey(
+        "delete",
+        "Delete the selected box or the one under the pointer",
+        "delete backspace",
+    ),
+    Hotkey(
+        "cancel",
+        "Cancel drawing or a waiting action, deselect, or hide the suggestion",
+        fixed={"escape": "cancel"},
+        shown="Escape",
+    ),
+    Hotkey("closer", "Zoom to the selected box and back", "z"),
+    Hotkey("whole", "Fit image", "f", cvat="shift+f", labelimg="ctrl+f"),
+    Hotkey("larger", "Zoom in", "+ =", beside="wheel"),
+    Hotkey("smaller", "Zoom out", "-", beside="wheel"),
+    Hotkey(
+        "pan", "Drag the image", "space", labelimg="", beside="middle, right button"
+    ),
+    Hotkey("draw", "Draw from an edge or inside the selected box", shown="Shift"),
+    Hotkey("chips", "Hide or show labels", "h"),
+    Hotkey("next", "Next image", "n", cvat="f", labelimg="d", roboflow="pagedown"),
+    Hotkey(
+        "previous", "Previous image", "p", cvat="d", labelimg="a", roboflow="pageup"
+    ),
+    Hotkey("doubtful", "Next uncertain image", "q"),
+    Hotkey(
+        "copy",
+        "Copy the boxes of the previous image",
+        "m",
+        labelimg="ctrl+v",
+        roboflow="r",
+    ),
+    Hotkey("accept", "Accept all boxes", "a", labelimg="shift+a"),
+    Hotkey(
+        "approve",
+        "Approve and open the next image",
+        "enter",
+        labelimg="space enter",
+    ),
+    Hotkey("empty", "Mark as empty: delete boxes and approve", "e", roboflow="n"),
+    Hotkey("undo", "Undo", "ctrl+z"),
+    Hotkey("redo", "Redo", "ctrl+shift+z ctrl+y"),
+    Hotkey("help", "Show or hide this list", "?", cvat="f1 ?"),
+)
+
+_NAMES: Final = {
+    "arrowleft": "←",
+    "arrowright": "→",
+    "arrowup": "↑",
+    "arrowdown": "↓",
+    "pagedown": "Page Down",
+    "pageup": "Page Up",
+}
+
+
+def in_words(key: str) -> str:
+    """Return a key as people write it: `ctrl+shift+z` as Ctrl + Shift + Z."""
+    *modifiers, last = re.split(r"\+(?=.)", key)
+    names = [*modifiers, _NAMES.get(last, last)]
+    return " + ".join(name[:1].upper() + name[1:] for name in names)
+
+
+def shown(row: Hotkey, keys: Iterable[str]) -> str:
+    """Return the keys of a row, and what the mouse does for it, for people."""
+    words = [row.shown, *map(in_words, keys), *row.beside.split(", ")]
+    *most, last = [word for word in words if word] or ["none"]
+    return f"{', '.join(most)} or {last}" if most else last
+
+
+def listed(preset: str = IMAGEBASE) -> list[list[str]]:
+    """Return keys and description of each row."""
+    return [[shown(row, row.in_preset(preset)), row.words] for row in KEYS]
+
+
+def names(preset: str = IMAGEBASE) -> dict[str, str]:
+    """Return the command or action of each key, by its name in the browser."""
+    return {
+        key: name
+        for row in KEYS
+        for key, name in [
+            *((key, row.name) for key in row.in_preset(preset)),
+            *row.fixed.items(),
+        ]
+    }
