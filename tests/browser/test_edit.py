@@ -310,6 +310,65 @@ def test_arrows_nudge_the_selected_box(visit: Visit) -> None:
     visit.wait_for_image(KITCHEN)
 
 
+EDGES = {
+    "Control+ArrowLeft": (0, 0, -1, 0),
+    "Control+ArrowRight": (0, 0, 1, 0),
+    "Control+ArrowUp": (0, 0, 0, -1),
+    "Control+ArrowDown": (0, 0, 0, 1),
+    "Control+Shift+ArrowLeft": (-1, 0, 0, 0),
+    "Control+Shift+ArrowRight": (1, 0, 0, 0),
+    "Control+Shift+ArrowUp": (0, -1, 0, 0),
+    "Control+Shift+ArrowDown": (0, 1, 0, 0),
+}
+
+
+def test_keys_move_each_edge_and_a_run_of_presses_is_one_undo(visit: Visit) -> None:
+    visit.select_bottle()
+    box = BOTTLE
+    for key, moves in EDGES.items():
+        for _ in range(3):
+            visit.press(key)
+            box = Box(*(edge + by for edge, by in zip(box, moves, strict=True)))
+        visit.wait_for(
+            lambda record, now=box: record.annotation("bottle-box").box == now  # type: ignore[misc]
+        )
+        visit.page.wait_for_timeout(1050)  # the next press begins another run
+    visit.press("Control+ArrowRight")
+    wider = box._replace(x_max=box.x_max + 1)
+    visit.wait_for(lambda record: record.annotation("bottle-box").box == wider)
+    visit.press("Control+Shift+ArrowUp")  # saved by itself, but of the same run
+    higher = wider._replace(y_min=wider.y_min - 1)
+    visit.wait_for(lambda record: record.annotation("bottle-box").box == higher)
+    visit.press("Control+z")
+    visit.wait_for(lambda record: record.annotation("bottle-box").box == box)
+    visit.press("Control+z")
+    before = box._replace(y_min=box.y_min - 3)
+    visit.wait_for(lambda record: record.annotation("bottle-box").box == before)
+    visit.wait_for_image(KITCHEN)
+
+
+@pytest.mark.long
+def test_edges_moved_by_keys_stay_in_the_image_and_apart(visit: Visit) -> None:
+    def hold(key: str, times: int) -> None:
+        *modifiers, arrow = key.split("+")
+        for name in modifiers:
+            visit.page.keyboard.down(name)
+        for _ in range(times):  # held, it repeats
+            visit.page.keyboard.down(arrow)
+        for name in (arrow, *modifiers):
+            visit.page.keyboard.up(name)
+
+    visit.select_bottle()
+    hold("Control+Shift+ArrowLeft", 60)
+    visit.wait_for(lambda record: record.annotation("bottle-box").box.x_min == 0)
+    hold("Control+ArrowLeft", 60)
+    narrow = BOTTLE._replace(x_min=0, x_max=1)
+    visit.wait_for(lambda record: record.annotation("bottle-box").box == narrow)
+    hold("Control+ArrowDown", 120)
+    low = narrow._replace(y_max=visit.record().size.height)
+    visit.wait_for(lambda record: record.annotation("bottle-box").box == low)
+
+
 @pytest.mark.long
 def test_key_copies_the_boxes_of_the_image_before(visit: Visit) -> None:
     visit.press("m")

@@ -33,6 +33,21 @@ function resized(box, edges, dx, dy, [width, height]) {
   return normalised(now);
 }
 
+// Move the right and bottom edges, or the left and top ones: they stay within the image, and
+// a pixel away from the opposite ones.
+function stretched(box, isFar, dx, dy, size) {
+  const now = [...box];
+  for (const [axis, by] of [dx, dy].entries()) {
+    if (by === 0) continue;
+    const [low, high] = [box[axis], box[axis + 2]];
+    const least = Math.min(1, high - low);
+    const edge = isFar ? axis + 2 : axis;
+    const limits = isFar ? [low + least, size[axis]] : [0, high - least];
+    now[edge] = limited(rounded(box[edge] + by), ...limits);
+  }
+  return now;
+}
+
 // The edges under the pointer: [0 | 2 | null, 1 | 3 | null]; null if none. The middle of a
 // small box stays free, to move it by.
 function gripOf([x, y], box) {

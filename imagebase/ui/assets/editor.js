@@ -10,6 +10,8 @@ const DRAG_PX = 3; // less is a click
 const SAME_PLACE_PX = 4;
 const DOUBLE_CLICK_MS = 350;
 const NUDGE_MS = 150; // key repeats within this time are sent together
+const RUN_MS = 1000; // presses within this time of each other are one step to undo
+const HELD_REPEATS = 12; // a key held for longer resizes by 10 pixels at a time
 const SETTLED_MS = 150; // pause of the view before a detail is requested
 const SEEN_MS = 250; // image and boxes must be visible this long before they can be approved
 const BLIND_MS = 5000; // after this wait the keys work without the image
@@ -106,6 +108,8 @@ class Editor {
     this.memory = memoryOf(key);
     this.outbox = this.memory.outbox;
     this.waiting = null; // for the answer to a key that leaves the image
+    this.repeats = 0; // of the key that is held
+    this.last = null; // the last drawing of a run of presses
     this.path = location.pathname;
     this.mark = document.head.appendChild(document.createElement("style"));
     this.ink = document.createElement("canvas").getContext("2d");
@@ -365,11 +369,26 @@ class Editor {
   }
 
   note(amends = 0) {
-    clearTimeout(this.nudgeTimer);
-    this.nudgeTimer = null;
+    const first = this.nudgeTimer ? this.firstOfRun() : amends;
     const boxes = this.boxes.map((one) => ({ ...one, box: [...one.box] }));
     this.memory.shown = { tag: this.tag, boxes };
-    this.outbox.draw(this.image, this.tag, boxes, amends);
+    this.outbox.draw(this.image, this.tag, boxes, first);
+    if (this.nudgeTimer) this.noteRun(first || this.outbox.seq);
+    clearTimeout(this.nudgeTimer);
+    this.nudgeTimer = null;
+  }
+
+  // Number of the first drawing of a run of presses that moved the same box; 0 if a run
+  // begins.
+  firstOfRun() {
+    const { last } = this;
+    const isGoingOn = last?.seq === this.outbox.seq && last.id === this.selected &&
+      performance.now() - last.at < RUN_MS;
+    return isGoingOn ? last.first : 0;
+  }
+
+  noteRun(first) {
+    this.last = { first, seq: this.outbox.seq, id: this.selected, at: performance.now() };
   }
 
   send() {
@@ -475,9 +494,19 @@ class Editor {
   }
 
   nudge(dx, dy) {
+    this.placeChosen((box) => moved(box, dx, dy, this.size));
+  }
+
+  // Resize by a key: 1 pixel, or 10 while it is held.
+  stretch(isFar, across, down) {
+    const by = this.repeats > HELD_REPEATS ? 10 : 1;
+    this.placeChosen((box) => stretched(box, isFar, across * by, down * by, this.size));
+  }
+
+  placeChosen(placed) {
     const one = this.chosen;
-    const box = moved(one.box, dx, dy, this.size);
-    if (isSame(box, one.box)) return;
+    const box = one && placed(one.box);
+    if (!one || isSame(box, one.box)) return;
     this.change(one, { box });
     this.changedSoon();
   }
@@ -542,12 +571,20 @@ class Editor {
     discard: () => this.discard(),
     left: () => (this.chosen ? this.nudge(-1, 0) : this.act("previous")),
     right: () => (this.chosen ? this.nudge(1, 0) : this.act("next")),
-    up: () => this.chosen && this.nudge(0, -1),
-    down: () => this.chosen && this.nudge(0, 1),
-    "far-left": () => this.chosen && this.nudge(-10, 0),
-    "far-right": () => this.chosen && this.nudge(10, 0),
-    "far-up": () => this.chosen && this.nudge(0, -10),
-    "far-down": () => this.chosen && this.nudge(0, 10),
+    up: () => this.nudge(0, -1),
+    down: () => this.nudge(0, 1),
+    "far-left": () => this.nudge(-10, 0),
+    "far-right": () => this.nudge(10, 0),
+    "far-up": () => this.nudge(0, -10),
+    "far-down": () => this.nudge(0, 10),
+    "far-edge-left": () => this.stretch(true, -1, 0),
+    "far-edge-right": () => this.stretch(true, 1, 0),
+    "far-edge-up": () => this.stretch(true, 0, -1),
+    "far-edge-down": () => this.stretch(true, 0, 1),
+    "near-edge-left": () => this.stretch(false, -1, 0),
+    "near-edge-right": () => this.stretch(false, 1, 0),
+    "near-edge-up": () => this.stretch(false, 0, -1),
+    "near-edge-down": () => this.stretch(false, 0, 1),
   };
 
   run(name) {
@@ -572,6 +609,7 @@ class Editor {
     event.preventDefault();
     event.stopPropagation();
     if (event.repeat && ONCE.has(name)) return;
+    this.repeats = event.repeat ? this.repeats + 1 : 0;
     // Keys pressed during a drag are handled after it.
     if (this.gesture?.mode && name !== "cancel") this.gesture.after.push(name);
     else this.run(name);

@@ -69,7 +69,7 @@ class Outbox {
     this.known = { key: this.keyOf(image), tag, boxes };
   }
 
-  // amends: number of the drawing that this one completes, as one step to undo.
+  // amends: number of the first of the drawings that are one step to undo with this one.
   draw(image, tag, boxes, amends = 0) {
     const key = this.keyOf(image);
     const last = this.drawings.get(key);

@@ -37,7 +37,8 @@ class Drawing(NamedTuple):
     before: the server's version of the boxes that were changed or deleted.
     added: ids of the boxes that the server does not have.
     copies: by id of a copied box, the id of its original.
-    amends: number of the drawing that this one completes, as one step to undo; or 0.
+    amends: number of the first of the drawings that are one step to undo with this one;
+        or 0.
     """
 
     tag: str

@@ -199,7 +199,7 @@ class Editor:
         access = self.access if is_here and self.access else showing.access
         if drawing.boxes == showing.boxes:
             return _DISPUTED if access.is_disputed(showing.image_id) else ""
-        is_amendment = drawing.amends == self.booked.get(drawing.where, -1)
+        is_amendment = 0 < drawing.amends <= self.booked.get(drawing.where, 0)
         save = partial(
             _merge_and_save,
             showing,

@@ -102,6 +102,18 @@ KEYS: Final = (
         shown="Shift + arrows",
     ),
     Hotkey(
+        "far-edges",
+        "Move the right or bottom edge of the selected box by 1 pixel, held by 10",
+        fixed=_arrows("ctrl+", "far-edge-"),
+        shown="Ctrl + arrows",
+    ),
+    Hotkey(
+        "near-edges",
+        "Move its left or top edge",
+        fixed=_arrows("ctrl+shift+", "near-edge-"),
+        shown="Ctrl + Shift + arrows",
+    ),
+    Hotkey(
         "duplicate",
         "Duplicate the selected box",
         "d",

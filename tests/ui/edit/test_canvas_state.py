@@ -543,7 +543,10 @@ def test_a_late_label_is_one_step_to_undo_with_its_box(
     named = changed(said, NEW.annotation_id, label="person")._replace(seq=2, amends=1)
     book(editor, said, named)
     assert [record.annotations[-1].label for record in amended] == ["person"]
-    moved = changed(named, NEW.annotation_id, label="car")._replace(seq=3, amends=1)
-    book(editor, moved)  # the step before is not the one it completes
-    assert len(amended) == 1
-    assert records.load("a").annotations[-1].label == "car"
+    again = changed(named, NEW.annotation_id, label="car")._replace(seq=4, amends=1)
+    book(editor, again)  # one between, which the server has not seen, is no matter
+    assert [record.annotations[-1].label for record in amended] == ["person", "car"]
+    other = changed(again, NEW.annotation_id, label="person")._replace(seq=6, amends=5)
+    book(editor, other)  # its first drawing was never seen: a step by itself
+    assert len(amended) == 2
+    assert records.load("a").annotations[-1].label == "person"
