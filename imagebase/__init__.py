@@ -26,6 +26,7 @@ __all__ = [
     "annotate",
     "convert",
     "evaluate",
+    "frames",
     "load_model",
     "open_dataset",
     "read_labels",
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from imagebase.annotation import Annotation, Box, ImageRecord, LabelSet, Size
     from imagebase.assist.label_guess import LabelGuess, suggest_labels
     from imagebase.assist.pointing import Suggestion, suggest_at
+    from imagebase.batch.frames import frames
     from imagebase.batch.run import annotate
     from imagebase.detection.candidates import Detections
     from imagebase.detection.detection_model import DetectionModel, load_model
@@ -58,6 +60,7 @@ else:
         "annotation": ("Annotation", "Box", "ImageRecord", "LabelSet", "Size"),
         "assist.label_guess": ("LabelGuess", "suggest_labels"),
         "assist.pointing": ("Suggestion", "suggest_at"),
+        "batch.frames": ("frames",),
         "batch.run": ("annotate",),
         "detection.candidates": ("Detections",),
         "detection.detection_model": ("DetectionModel", "load_model"),

@@ -56,6 +56,7 @@ class Mode(StrEnum):
 class Limits:
     """What is taken in at most. Each is set by IMAGEBASE_<NAME>, in capitals.
 
+    max_video_seconds, max_video_frames: of a video, whatever of it becomes images.
     max_zip_bytes: a larger export is handed over in several zips.
     max_made_bytes: disk that the variants of an export may take while it is built.
     min_free_bytes, max_total_bytes: of the disk; see `disk_space`.
@@ -69,6 +70,9 @@ class Limits:
 
     max_file_bytes: int = 200 * _MEGABYTE
     max_image_pixels: int = 50_000_000
+    max_video_bytes: int = 2_000 * _MEGABYTE
+    max_video_seconds: int = 4 * 3600
+    max_video_frames: int = 500_000
     max_datasets: int = 1_000
     max_dataset_images: int = 100_000
     max_dataset_bytes: int = 200_000 * _MEGABYTE
@@ -96,6 +100,8 @@ class Limits:
 
 DEMO_LIMITS: Final = Limits(
     max_file_bytes=50 * _MEGABYTE,
+    max_video_seconds=600,
+    max_video_frames=36_000,
     max_datasets=5,
     max_dataset_images=100,
     max_dataset_bytes=200 * _MEGABYTE,

@@ -30,6 +30,7 @@ from imagebase.errors import (
 )
 from imagebase.settings import PROJECT_ROOT, SAMPLES_FOLDER, TEAM_OWNER, settings
 from imagebase.store import Scope, Store, open_store
+from tests.videos import scenes, write_video
 
 BEAR_SIZE = Size(586, 640)
 PHOTOGRAPHS = ("bear.jpg", "kitchen.jpg", "skier.jpg")
@@ -44,6 +45,7 @@ def labels(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "photos").mkdir()
     for name in PHOTOGRAPHS:
         shutil.copy(SAMPLES_FOLDER / name, folder / "photos")
+    write_video(folder / "clip.avi", scenes(1))
     imagebase.annotate(folder / "photos", folder / "labels", formats=["coco", "yolo"])
     return folder
 

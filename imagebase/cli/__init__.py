@@ -8,7 +8,16 @@ from typing import Annotated
 import typer
 
 from imagebase import __version__
-from imagebase.cli import annotate, backup, convert, evaluate, models, serve, train
+from imagebase.cli import (
+    annotate,
+    backup,
+    convert,
+    evaluate,
+    frames,
+    models,
+    serve,
+    train,
+)
 from imagebase.cli.console import Verbose, run_to_the_end, show, start_log
 
 app = typer.Typer(
@@ -20,6 +29,7 @@ app = typer.Typer(
 )
 # --help lists them in this order.
 app.command("annotate")(annotate.annotate)
+app.command("frames")(frames.frames)
 app.command("convert")(convert.convert)
 app.command("evaluate")(evaluate.evaluate)
 app.command("train")(train.train)

@@ -13,6 +13,7 @@ from imagebase.images.decode import encode_png
 from imagebase.settings import PROJECT_ROOT, SAMPLES_FOLDER
 from tests.detection.darknet.darknet_models import write_one_box_model
 from tests.peak_memory import Measured, run_measured
+from tests.videos import scenes, write_video
 
 PNG = encode_png(np.zeros((48, 64, 3), np.uint8))
 
@@ -309,3 +310,32 @@ def test_file_name_cannot_steer_the_terminal(
     assert "\x1b" not in result.stderr
     assert "[bold]x.png" in result.stderr
     assert result.stderr.count("\n") == 2  # with what was passed over
+
+
+def test_frames_of_a_video_are_written_by_time(tmp_path: Path) -> None:
+    clip = write_video(tmp_path / "clip.avi", scenes(2))
+    output = tmp_path / "out"
+    done = invoked("frames", clip, "--output", output, "--seconds", "0.5")
+    assert done.exit_code == 0
+    assert "2 frames, 4 near-duplicates left out." in done.stdout
+    names = ["clip_00-00-00.000.jpg", "clip_00-00-01.500.jpg"]
+    assert sorted(path.name for path in output.iterdir()) == names
+    cut = tmp_path / "cut.avi"
+    cut.write_bytes(clip.read_bytes()[: clip.stat().st_size // 2])
+    done = invoked("frames", cut, "--output", output, "--every", "1")
+    assert done.exit_code == 0
+    assert "cut.avi is cut off or damaged after 0:01." in done.stderr
+
+
+def test_frames_of_what_is_no_video_end_with_1_and_wrong_usage_with_2(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "a.mp4").write_bytes(b"nothing")
+    output = tmp_path / "out"
+    done = invoked("frames", tmp_path / "a.mp4", "--output", output)
+    assert done.exit_code == 1
+    assert "a.mp4 is no video" in done.stderr
+    assert not output.exists()
+    assert invoked("frames", "b.mp4", "--output", output).exit_code == 1
+    options = ("--every", "2", "--scenes")
+    assert invoked("frames", "a.mp4", "--output", output, *options).exit_code == 2
