@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from imagebase.annotation import TO_REVIEW, Annotation, ImageRecord, new_id
 from imagebase.annotation.areas import Shape
@@ -36,12 +36,34 @@ class BulkReport:
 
     boxes: how many of theirs changed, or were deleted.
     conflicts: someone else changed them meanwhile. missing: someone deleted them.
+    names: of the files of those that someone else changed.
     """
 
     changed: int
     boxes: int = 0
     conflicts: int = 0
     missing: int = 0
+    names: tuple[str, ...] = ()
+
+
+class ShownImage(NamedTuple):
+    """An image as a reviewer had it on screen.
+
+    revision: of the image. suggested: its boxes that are not saved yet. removed: ids of
+    saved or suggested boxes that the reviewer took off it. added: boxes they put on it.
+    """
+
+    revision: int
+    suggested: tuple[Annotation, ...] = ()
+    removed: frozenset[str] = frozenset()
+    added: tuple[Annotation, ...] = ()
+
+    def approved(self, record: ImageRecord, *, who: str) -> ImageRecord:
+        """Return the record approved with exactly the boxes on screen."""
+        shown = add_suggestions(record, self.suggested)
+        kept = delete_annotations(shown, self.removed)
+        drawn = with_edits(kept, [*kept.annotations, *self.added])
+        return approve(drawn, who=who)
 
 
 def approve_images(
@@ -71,6 +93,33 @@ def approve_images(
         lambda record: approve(record, who=scope.who),
         seen,
         suggested=suggested,
+        on_progress=on_progress,
+    )
+
+
+def approve_as_shown(
+    store: Store,
+    scope: Scope,
+    shown: Mapping[str, ShownImage],
+    *,
+    on_progress: OnProgress | None = None,
+) -> BulkReport:
+    """Approve images with the boxes that were on screen, whatever is known by now.
+
+    An image that was saved since it was shown is skipped and counted as a conflict.
+
+    Args:
+        store: where they are.
+        scope: the dataset, and who approves.
+        shown: what was on screen, by image id.
+        on_progress: called with the progress, every 200 images.
+    """
+    return _change(
+        store,
+        scope,
+        shown,
+        lambda record: shown[record.image_id].approved(record, who=scope.who),
+        {image_id: image.revision for image_id, image in shown.items()},
         on_progress=on_progress,
     )
 
@@ -306,16 +355,19 @@ def _change_batch(
 ) -> BulkReport:
     records = store.records(scope, image_ids=wanted)
     known = {record.image_id: record for record in records if _is_as_seen(record, seen)}
+    others = [record for record in records if record.image_id not in known]
     pairs = zip(known.values(), change(list(known.values())), strict=True)
     changed = [after for before, after in pairs if after != before]
     report = store.save_many(scope, changed, change_id=change_id)
+    others += [conflict.theirs for conflict in report.conflicts]
     return BulkReport(
         changed=len(report.saved),
         boxes=sum(
             _changed_boxes(known[record.image_id], record) for record in report.saved
         ),
-        conflicts=len(report.conflicts) + len(records) - len(known),
+        conflicts=len(others),
         missing=len(wanted) - len(records) + len(report.missing),
+        names=tuple(record.file_name for record in others),
     )
 
 
@@ -331,6 +383,7 @@ def _sum(a: BulkReport, b: BulkReport) -> BulkReport:
         boxes=a.boxes + b.boxes,
         conflicts=a.conflicts + b.conflicts,
         missing=a.missing + b.missing,
+        names=(*a.names, *b.names),
     )
 
 

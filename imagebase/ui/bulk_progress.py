@@ -151,7 +151,8 @@ def report(done: str, result: BulkReport) -> None:
     if result.conflicts:
         images = widgets.plural(result.conflicts, "image")
         verb = "was" if result.conflicts == 1 else "were"
-        message += f" {images} {verb} skipped: changed by someone else meanwhile."
+        message += f" {images} {verb} skipped: changed by someone else meanwhile"
+        message += f" ({widgets.named(result.names)})." if result.names else "."
     if result.missing:
         message += f" {widgets.plural(result.missing, 'image')} had been deleted."
     state.say(message)

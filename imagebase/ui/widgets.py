@@ -34,6 +34,7 @@ _LEAST_PAGES_PX: Final = 280
 # Total length of the names in one row at 1280 px without a second line.
 _NAME_LETTERS_IN_A_ROW: Final = 96
 
+_MOST_NAMED: Final = 3
 WAIT_SECONDS: Final = 2.0
 
 ICON_ONLY: Final = "icon-only"
@@ -289,6 +290,13 @@ def short_name(file_name: str, *, longest: int = 18) -> str:
     if len(name) <= longest:
         return name
     return f"{name[: longest - 9]}…{name[-8:]}"
+
+
+def named(file_names: Sequence[str]) -> str:
+    """Return the first file names, and how many more there are."""
+    first = [short_name(name) for name in file_names[:_MOST_NAMED]]
+    more = len(file_names) - len(first)
+    return ", ".join([*first, *([f"{more:,} more"] if more else [])])
 
 
 def escape(text: str) -> str:

@@ -7,9 +7,11 @@ from imagebase.annotation import Annotation, Box, ImageRecord, ReviewStatus, Sou
 from imagebase.errors import EditError
 from imagebase.review.bulk_edits import (
     BulkReport,
+    ShownImage,
     accept_above,
     accept_boxes,
     accept_suggestions,
+    approve_as_shown,
     approve_images,
     delete_boxes,
     reject_images,
@@ -235,7 +237,7 @@ def test_image_that_somebody_changed_meanwhile_is_a_conflict_and_stays_theirs(
 
     monkeypatch.setattr(store, "records", and_then_bob_is_quicker)
     report = approve_images(store, scope, ids(records))
-    assert report == BulkReport(changed=2, boxes=2, conflicts=1)
+    assert report == BulkReport(changed=2, boxes=2, conflicts=1, names=("a.jpg",))
     first, *others = store.records(scope)
     assert (first.status, first.comment) == (ReviewStatus.REJECTED, "mine")
     assert {other.status for other in others} == {ReviewStatus.APPROVED}
@@ -257,7 +259,7 @@ def test_image_that_moved_on_since_it_was_looked_at_is_left_alone(
     seen = {record.image_id: record.revision for record in records}
     store.save(bob, records[0].with_annotations([model_box("bird", at=5)]))
     report = approve_images(store, scope, ids(records), seen=seen)
-    assert report == BulkReport(changed=2, boxes=2, conflicts=1)
+    assert report == BulkReport(changed=2, boxes=2, conflicts=1, names=("a.jpg",))
     assert store.record(scope, records[0].image_id).status is ReviewStatus.SUGGESTED
     report = delete_boxes(store, scope, cats(records), seen=seen)
     assert report == BulkReport(changed=0, conflicts=2)
@@ -311,3 +313,50 @@ def test_suggestions_of_an_image_that_someone_saved_since_stay(
     store.save(scope, replace(record, tags=("night",)))
     report = accept_suggestions(store, scope, chosen, seen={record.image_id: 0})
     assert (report.changed, report.conflicts) == (0, 1)
+
+
+def test_images_are_approved_with_exactly_the_boxes_on_screen(
+    store: Store, scope: Scope, records: list[ImageRecord]
+) -> None:
+    first, second, empty = records
+    suggested, unwanted = model_box("bird", at=40), model_box("fish", at=60)
+    added = Annotation(Box(5, 5, 20, 20), "cow")
+    shown = {
+        first.image_id: ShownImage(
+            first.revision,
+            (suggested, unwanted),
+            frozenset([unwanted.annotation_id, first.annotations[0].annotation_id]),
+            (added,),
+        ),
+        empty.image_id: ShownImage(empty.revision),
+    }
+
+    assert approve_as_shown(store, scope, shown) == BulkReport(2, boxes=5)
+
+    after = store.records(scope)
+    assert [record.status for record in after] == [
+        ReviewStatus.APPROVED,
+        ReviewStatus.SUGGESTED,
+        ReviewStatus.APPROVED,
+    ]
+    assert [box.label for box in after[0].annotations] == ["dog", "bird", "cow"]
+    assert all(not box.is_untouched for box in after[0].annotations)
+    assert {box.label for box in after[0].deleted} == {"cat", "fish"}
+    assert after[1] == second
+    store.undo(scope)
+    assert [(r.status, r.annotations) for r in store.records(scope)] == [
+        (r.status, r.annotations) for r in records
+    ]
+
+
+def test_an_image_that_was_saved_since_is_not_approved_as_shown(
+    store: Store, scope: Scope, bob: Scope, records: list[ImageRecord]
+) -> None:
+    shown = {record.image_id: ShownImage(record.revision) for record in records}
+    delete_boxes(store, bob, cats(records[:1]))
+
+    report = approve_as_shown(store, scope, shown)
+
+    assert (report.changed, report.conflicts) == (2, 1)
+    assert report.names == ("a.jpg",)
+    assert store.records(scope)[0].status is ReviewStatus.EDITED

@@ -11,7 +11,9 @@ from imagebase.errors import EditError
 from imagebase.review import bulk_edits
 from imagebase.review.bulk_edits import (
     BulkReport,
+    ShownImage,
     accept_boxes,
+    approve_as_shown,
     approve_images,
     delete_boxes,
     reject_images,
@@ -105,7 +107,7 @@ def act_on_images(images: Seen, *, key: str, is_main: bool = True) -> None:
         type="primary" if is_main else "secondary",
         disabled=not images,
         on_click=_approve,
-        args=(images,),
+        args=(images, _on_screen(images)),
         help="Marks the images as correct. Saves their suggestions and resolves open "
         "comments.",
     )
@@ -185,11 +187,27 @@ def _seen(chosen: Sequence[AnnotationRow]) -> Seen:
     return {row.image_id: row.revision for row in chosen}
 
 
+def _on_screen(seen: Seen) -> Mapping[str, ShownImage] | None:
+    """Return images with their suggestions of now; None where they are too many."""
+    if len(seen) > bulk_progress.AT_ONCE:
+        return None
+    records = services.store().records(state.scope(), image_ids=list(seen))
+    suggested = suggested_boxes.of_records(records)
+    return {
+        image_id: ShownImage(revision, tuple(suggested.get(image_id, ())))
+        for image_id, revision in seen.items()
+    }
+
+
 @state.reports_errors
-def _approve(seen: Seen) -> None:
-    # Everything on screen is approved, including unsaved suggestions.
-    approve = partial(approve_images, suggested=suggested_boxes.of_records)
-    _change(seen, approve, "Approving", "Approved")
+def _approve(seen: Seen, shown: Mapping[str, ShownImage] | None) -> None:
+    # Unsaved suggestions are approved too: those there were when the button was drawn.
+    if shown is None:
+        approve = partial(approve_images, suggested=suggested_boxes.of_records)
+        _change(seen, approve, "Approving", "Approved")
+        return
+    result = approve_as_shown(services.store(), state.scope(), shown)
+    _report_change(f"Approved {widgets.plural(result.changed, 'image')}", result)
 
 
 @state.reports_errors

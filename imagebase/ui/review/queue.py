@@ -15,7 +15,7 @@ from imagebase.annotation import (
 )
 from imagebase.errors import StoreError
 from imagebase.jobs.scoring import ModelInUse, model_in_use, score_images, stale_images
-from imagebase.review.bulk_edits import approve_images
+from imagebase.review.bulk_edits import ShownImage, approve_as_shown
 from imagebase.review.uncertainty import add_missed
 from imagebase.store import DoubtCounts, DoubtRow, JobState
 from imagebase.store.uncertainty import DoubtKind, MissedObject
@@ -308,7 +308,7 @@ def _card(
     view = record.with_annotations([*record.annotations, *shown])
     st.image(_picture(view, labels, missed), width="stretch", alt=row.file_name)
     has_work = bool(view.annotations) or record.status is not ReviewStatus.NEW
-    _name_and_approval(row, may_approve=has_work)
+    _name_and_approval(row, shown, may_approve=has_work)
     if shown:
         st.caption(widgets.with_suggestions("", len(shown)))
     if not row.reasons:
@@ -324,7 +324,9 @@ def _card(
         _offers(row, missed)
 
 
-def _name_and_approval(row: DoubtRow, *, may_approve: bool) -> None:
+def _name_and_approval(
+    row: DoubtRow, shown: Sequence[Annotation], *, may_approve: bool
+) -> None:
     """Draw the name and Approve, which an image that nothing has run on lacks."""
     with st.container(
         horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"
@@ -345,7 +347,7 @@ def _name_and_approval(row: DoubtRow, *, may_approve: bool) -> None:
                 icon=":material/check:",
                 help="Marks this image as correct.",
                 on_click=_approve,
-                args=(row.image_id, row.revision),
+                args=(row.image_id, ShownImage(row.revision, tuple(shown))),
             )
 
 
@@ -388,15 +390,10 @@ def _picture(
 
 
 @state.reports_errors
-def _approve(image_id: str, revision: int) -> None:
-    seen = {image_id: revision}
-    report = approve_images(
-        services.store(),
-        state.scope(),
-        seen,
-        suggested=suggested_boxes.of_records,
-        seen=seen,
-    )
+def _approve(image_id: str, shown: ShownImage) -> None:
+    # What was on the card, which others may have got more suggestions for since.
+    store, scope = services.store(), state.scope()
+    report = approve_as_shown(store, scope, {image_id: shown})
     if not report.changed:
         record = services.store().record(state.scope(), image_id)
         if record.status is ReviewStatus.APPROVED:
