@@ -3,7 +3,7 @@
 import streamlit as st
 
 from imagebase.ui import frame, state
-from imagebase.ui.upload import page
+from imagebase.ui.upload import page, video_panel
 
 frame.enter()
 
@@ -25,6 +25,8 @@ with right:
 # One container each, so that a message above does not remount what is below.
 with st.container():
     page.show_report()
+with st.container():
+    video_panel.section()
 with st.container():
     page.tools()
 

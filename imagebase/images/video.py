@@ -5,6 +5,7 @@ and the same limits hold again while they are.
 """
 
 import math
+import os
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -291,7 +292,7 @@ def open_video(
         ImageReadError: it is no video that can be read, or is cut off in its index.
         LimitError: it is, or says it is, larger than the limits allow.
         WorkerCancelledError: should_stop said so.
-        WorkerError, OSError: no worker process can be had.
+        WorkerError: no worker process can be had.
     """
     _check_bytes(name, data, limits)
     setup = TaskCall(open_capture, {"max_pixels": limits.max_image_pixels}, [data])
@@ -349,6 +350,10 @@ def _opened(
                 "no frame can be read without it. Copy or record it again."
             ) from None
         raise ImageReadError(_no_video(name)) from None
+    except OSError as error:
+        raise WorkerCrashError(
+            f"{name} cannot be decoded: this system starts no worker process."
+        ) from error
     except WorkerMemoryError:
         raise LimitError(
             f"{name} takes more memory to decode than is allowed; save it smaller."
@@ -466,6 +471,8 @@ def open_capture(values: Values, arrays: list[Array]) -> Answer:
     Args:
         values: none. arrays: its bytes.
     """
+    # The frame that a file breaks off in is half grey.
+    os.environ["OPENCV_FFMPEG_CAPTURE_OPTIONS"] = "fflags;discardcorrupt"
     source: Any = _Bytes(arrays[0])
     capture = cv2.VideoCapture(
         source, cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, _THREADS]

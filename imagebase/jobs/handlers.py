@@ -14,6 +14,7 @@ from imagebase.jobs.runner import Handler
 from imagebase.jobs.scoring import doubt
 from imagebase.jobs.teaching import teach
 from imagebase.jobs.training import train
+from imagebase.jobs.videos import add_frames
 
 HANDLERS: Final[Mapping[str, Handler]] = {
     "annotate": annotate,
@@ -29,4 +30,5 @@ HANDLERS: Final[Mapping[str, Handler]] = {
     "backup": back_up,
     "restore": restore_backup,
     "vectors": compare_images,
+    "frames": add_frames,
 }

@@ -28,7 +28,7 @@ from imagebase.wording import plural
 WORKERS: Final = 3
 # Long jobs leave one thread to short ones.
 LONG_RUNNING: Final = frozenset(
-    {"annotate", "doubt", "evaluate", "teach", "train", "vectors"}
+    {"annotate", "doubt", "evaluate", "frames", "teach", "train", "vectors"}
 )
 # Take every core, or change the environment: jobs of two datasets wait in line.
 ONE_AT_A_TIME: Final = frozenset({"train", "install"})

@@ -26,6 +26,7 @@ _NAMES: Final = {
     "backup": "Back up",
     "restore": "Restore",
     "vectors": "Compare images",
+    "frames": "Add frames",
 }
 _KEPT: Final = "Completed work is kept."
 _KEPT_OF_CANCELLED: Final = {
@@ -209,7 +210,8 @@ def progress_text(job: JobInfo) -> str:
         return job.message or "Starting …"
     parts = [f"{job.done:,} of {job.total:,}"]
     if job.rate is not None:
-        parts.append(f"{job.rate:.0f} images/s")
+        items = "frames" if job.kind == "frames" else "images"
+        parts.append(f"{job.rate:.0f} {items}/s")
     return " · ".join([*parts, _time_left(job)])
 
 

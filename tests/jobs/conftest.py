@@ -114,6 +114,7 @@ def run_job(store: Store, scope: Scope, pets: str) -> Iterator[RunJob]:
         "evaluate": {"models": [pets], "images": "approved"},
         "teach": {},
         "import": {},
+        "frames": {},
         "backup": {"name": "Street", "version": "1"},
         "restore": {},
         "export": {

@@ -2,12 +2,15 @@
 
 import io
 import zipfile
+from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from imagebase.images.video import Every
 from imagebase.ui.upload import page as upload_page
 from tests.app_fixtures import Tab, photograph, records
+from tests.videos import scenes, write_video
 
 MARKUP = "<b>x</b> **y** [z](http:w) ~a~.jpg"
 
@@ -141,3 +144,45 @@ def test_a_warning_is_named_on_its_image_and_explained_by_its_filter(tab: Tab) -
     show.set_value("tiny?").run()
     assert len(tab.app.get("image")) == 1
     assert "Each image is tiny: a side has fewer than 100 pixels." in tab.words()
+
+
+def test_video_becomes_images_once_the_frames_are_chosen(
+    tab: Tab, tmp_path: Path
+) -> None:
+    clip = write_video(tmp_path / "night.avi", scenes(2)).read_bytes()
+    tab.uploads(("night.avi", clip), ("bear.jpg", photograph("bear.jpg")))
+    assert "**1 image added**" in tab.words()
+    assert "**night\\.avi** · 0:03.0 · 320 × 240 · 10 frames a second" in tab.words()
+    assert "At most 3 images." in tab.words()
+    assert len(records()) == 1
+    tab.app.number_input(key="videos.seconds").set_value(0.5).run()
+    assert tab.app.button(key="videos.add").label == "Add 6 frames"
+    tab.press("videos.add")
+    tab.wait("frames")
+    assert "**2 frames added** · 4 near-duplicates left out" in tab.words()
+    assert [record.file_name for record in records()] == [
+        "bear.jpg",
+        "night_00-00-00.000.jpg",
+        "night_00-00-01.500.jpg",
+    ]
+
+
+def test_video_alone_can_be_discarded(tab: Tab, tmp_path: Path) -> None:
+    clip = write_video(tmp_path / "a.avi", scenes(1)).read_bytes()
+    tab.uploads(("a.avi", clip))
+    assert "image added" not in tab.words()
+    (choices,) = (
+        group for group in tab.app.main.button_group if group.label == "Frames"
+    )
+    choices.set_value(Every.SCENES).run()
+    assert "One frame for each scene" in tab.words()
+    assert tab.app.button(key="videos.add").label == "Add frames"
+    tab.press("videos.forget")
+    assert "One frame" not in tab.words()
+    assert records() == []
+
+
+def test_file_that_is_no_video_is_refused_by_name(tab: Tab) -> None:
+    tab.uploads(("a.mp4", b"nothing"))
+    assert "**0 images added** · 1 refused" in tab.words()
+    assert "- a\\.mp4 is no video ImageBase can read" in tab.words()

@@ -16,11 +16,17 @@ from imagebase.images.quality import (
 )
 from imagebase.images.scan import unpack_uploads
 from imagebase.images.skipped_files import SkippedFiles
+from imagebase.images.video import frame_time, is_video_name, time_in_words
 from imagebase.ingest.add_images import AdmissionReport, admit
 from imagebase.store import ImageRow
 from imagebase.ui import cache, services, state, suggested_boxes, widgets
 from imagebase.ui.state import undisturbed
-from imagebase.ui.upload import backup_panel, compare_panel, import_panel
+from imagebase.ui.upload import (
+    backup_panel,
+    compare_panel,
+    import_panel,
+    video_panel,
+)
 from imagebase.ui.web import uploads
 
 PAGE_SIZE: Final = 24
@@ -49,7 +55,7 @@ def limits_in_words() -> str:
     """Return the upload limits and file types as a sentence."""
     limits = services.limits()
     return (
-        f"{formats_in_words('or')}, or a zip of them. Up to "
+        f"{formats_in_words('or')}, a zip of them, or a video. Up to "
         f"{limits.max_file_bytes // 1_000_000:,} MB per file, "
         f"{limits.max_image_pixels // 1_000_000:,} megapixels per image, "
         f"{limits.max_dataset_images:,} images per dataset."
@@ -99,13 +105,17 @@ def _add(
         undisturbed(show, interruptions)
 
     limits = services.limits()
+    videos = [file for file in files if is_video_name(file[0])]
+    images = [file for file in files if not is_video_name(file[0])]
     passed_over = SkippedFiles()
-    incoming = unpack_uploads(files, limits, passed_over=passed_over)
+    incoming = unpack_uploads(images, limits, passed_over=passed_over)
     report = admit(
         services.store(), state.scope(), incoming, limits=limits, on_item=on_item
     )
+    refused = video_panel.keep(videos, on_item, interruptions)
     return replace(
         report,
+        refused=(*report.refused, *refused),
         passed_over=tuple(passed_over.sentences()),
         names_passed_over=tuple(passed_over.files),
     )
@@ -114,7 +124,7 @@ def _add(
 def show_report() -> None:
     """Show the result of the last upload, with the refused files."""
     report = state.upload_report()
-    if report is None:
+    if report is None or report == AdmissionReport():
         return
     parts = [f"**{widgets.plural(len(report.added), 'image')} added**"]
     if report.present:
@@ -216,7 +226,7 @@ def thumbnails(shown: Sequence[ImageRow]) -> None:
                 or cache.plain_tile(scope, row.image_id, row.file_name),
                 row.file_name,
                 line=widgets.with_suggestions(
-                    ", ".join(row.quality.warnings) if row.quality else "",
+                    _line(row),
                     len(suggested.get(row.image_id, ())),
                 ),
                 hint=" and ".join(warnings_in_words(row.quality))
@@ -229,6 +239,13 @@ def thumbnails(shown: Sequence[ImageRow]) -> None:
         columns=COLUMNS,
         key="upload.grid",
     )
+
+
+def _line(row: ImageRow) -> str:
+    """Return a frame's time in its video, and the quality warnings."""
+    time = frame_time(row.file_name)
+    parts = [time_in_words(time.milliseconds / 1000)] if time else []
+    return ", ".join([*parts, *(row.quality.warnings if row.quality else ())])
 
 
 def _suggesting_tile(record: ImageRecord, boxes: Sequence[Annotation]) -> str:
