@@ -153,6 +153,114 @@ def visit(served: Served, tab: Page, scope: Scope) -> Visit:
 # ---------------------------------------------------------------------- keys
 
 
+@pytest.fixture
+def own(served: Served, page: Page, scope: Scope) -> Visit:
+    """A visit whose browser forgets what the test changed."""
+    return open_editor(served, page, scope)
+
+
+def choose_preset(visit: Visit, preset: str) -> None:
+    presets = visit.page.locator(".help select")
+    presets.focus()  # as a click would
+    presets.select_option(preset)
+    visit.settle()
+
+
+def key_of(visit: Visit, words: str) -> Locator:
+    """Return the button that changes the key of an action."""
+    return visit.page.locator(f".help button[title*='“{words}”']")
+
+
+def tooltip(visit: Visit, key: str) -> Locator:
+    visit.button(key).hover()
+    return visit.page.get_by_role("tooltip")
+
+
+def test_keys_are_those_of_cvat(own: Visit) -> None:
+    own.press("?")
+    choose_preset(own, "CVAT")
+    expect(key_of(own, "Previous image")).to_have_text("D")
+    own.press("F1")  # closes the list
+    expect(own.page.locator(".help")).to_be_hidden()
+    own.press("n")  # has no meaning now
+    own.press("f")
+    own.wait_for_image(BEAR)
+    expect(tooltip(own, "edit-previous")).to_have_text("Previous image (D)")
+    own.press("d")
+    own.wait_for_image(KITCHEN)
+    own.select_bottle()
+    own.press("Control+v")
+    own.wait_for(lambda record: len(record.annotations) == 3)
+
+
+@pytest.mark.long
+def test_keys_are_those_of_labelimg(own: Visit) -> None:
+    own.press("?")
+    choose_preset(own, "labelImg")
+    own.press("?", "d")
+    own.wait_for_image(BEAR)
+    own.press("a")
+    own.wait_for_image(KITCHEN)
+    own.press(" ")
+    own.wait_for(lambda record: record.status is ReviewStatus.APPROVED)
+
+
+@pytest.mark.long
+def test_keys_are_those_of_roboflow(own: Visit) -> None:
+    own.press("?")
+    choose_preset(own, "Roboflow")
+    own.press("?", "PageDown")
+    own.wait_for_image(BEAR)
+    own.press("r")  # else Streamlit's
+    own.wait_for(lambda record: len(record.annotations) == 3, BEAR)
+    own.settle()
+    own.press("n")
+    own.wait_for(lambda record: not record.annotations, BEAR)
+    assert own.record(BEAR).status is ReviewStatus.APPROVED
+
+
+def test_key_that_is_taken_or_the_browsers_is_refused(own: Visit) -> None:
+    says = own.page.locator(".help .says")
+    own.press("?")
+    key_of(own, "Next image").click()
+    expect(says).to_contain_text("Press the new key for “Next image”")
+    for pressed, why in [
+        ("m", "M already means “Copy the boxes of the previous image”"),
+        ("5", "5 already means “Label the selected box or the next one”"),
+        ("ArrowLeft", "← already means “Move the selected box by 1 pixel"),
+        ("Control+w", "Ctrl + W belongs to the browser"),
+        ("F5", "F5 belongs to the browser"),
+        ("Tab", "Tab belongs to the browser"),
+        ("Alt+x", "Alt + X belongs to the browser"),
+    ]:
+        own.press(pressed)
+        expect(says).to_contain_text(why)
+        expect(says).to_contain_text("press another key for “Next image”.")
+    own.press("Escape")
+    expect(key_of(own, "Next image")).to_have_text("N")
+    own.press("?", "n")
+    own.wait_for_image(BEAR)
+    assert len(own.record().annotations) == 2
+
+
+def test_changed_key_holds_after_reload_until_it_is_reset(own: Visit) -> None:
+    own.press("?")
+    key_of(own, "Next image").click()
+    own.press("Shift+X")
+    expect(key_of(own, "Next image")).to_have_text("Shift + X")
+    own.page.reload()
+    own.wait_for_image(KITCHEN)
+    own.settle()
+    expect(tooltip(own, "edit-next")).to_have_text("Next image (Shift + X)")
+    own.press("n", "Shift+X")
+    own.wait_for_image(BEAR)
+    own.press("?")
+    own.page.get_by_role("button", name="Reset").click()
+    expect(key_of(own, "Next image")).to_have_text("N")
+    own.press("?", "Shift+N")  # Shift is held to draw, too
+    own.wait_for_image(SKIER)
+
+
 def test_digits_label_the_selected_box_and_then_the_next_one(visit: Visit) -> None:
     visit.select_bottle()
     for digit in (2, 3, 4, 5, 6, 7, 8, 9, 1):

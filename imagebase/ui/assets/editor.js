@@ -1,6 +1,6 @@
 // The box editor: draws, selects, moves and labels boxes on an image, and sends each change
-// to the server at once. `boxes.js`, `outbox.js`, `picker.js`, `pointing.js` and `guesses.js`
-// come before this text in the same module.
+// to the server at once. `boxes.js`, `outbox.js`, `picker.js`, `pointing.js`, `guesses.js` and
+// `keys.js` come before this text in the same module.
 //
 // The server fills it with boxes under a tag. The editor sends back all boxes of a tag, and
 // the keys that were pressed, each with the image it was meant for.
@@ -105,6 +105,7 @@ class Editor {
     this.tools = find(".tools");
     this.picker = new Picker(this, find(".picker"));
     this.guesses = new Guesses(this, find(".guesses"));
+    this.keys = new Keys(this, this.help);
     this.memory = memoryOf(key);
     this.outbox = this.memory.outbox;
     this.waiting = null; // for the answer to a key that leaves the image
@@ -151,12 +152,14 @@ class Editor {
     this.outbox.say = (message) => this.setTriggerValue("message", message);
     this.outbox.onChange = () => this.onOutbox();
     this.outbox.open(data.place);
+    this.keys.take();
     this.take(data.filling);
     this.guesses.fill();
     this.resize();
     this.draw();
     this.outbox.nudge();
     this.sendPins();
+    this.keys.tell();
     return ++this.turn;
   }
 
@@ -549,7 +552,7 @@ class Editor {
 
   // ------------------------------------------------------------------ keys
 
-  // Commands by name; other names in the server's table of keys are actions of the page.
+  // Commands by name; other names in the table of keys are actions of the page.
   commands = {
     cancel: () => this.cancel(),
     delete: () => this.remove(),
@@ -563,7 +566,7 @@ class Editor {
     larger: () => this.zoomTo(this.view.scale * 1.4),
     smaller: () => this.zoomTo(this.view.scale / 1.4),
     chips: () => this.toggleChips(),
-    help: () => this.toggleHelp(),
+    help: () => this.keys.toggle(),
     take: () => this.pointing.takeHere(),
     other: () => this.pointing.cycle(),
     snap: () => this.pointing.snap(),
@@ -599,12 +602,13 @@ class Editor {
   }
 
   onKey(event) {
-    if (event.defaultPrevented || event.isComposing || event.altKey) return;
+    if (event.defaultPrevented || event.isComposing) return;
+    if (this.keys.asking) return this.keys.hear(event);
+    if (event.altKey) return;
     const path = event.composedPath().filter((one) => one instanceof Element);
     if (path.some((one) => one.matches(TYPING)) || document.querySelector(OPEN)) return;
-    if (event.key === " ") return this.onSpace(event, path);
-    const combination = combinationOf(event);
-    const name = this.data.keys[combination];
+    const name = this.keys.nameOf(event);
+    if (name === "pan") return this.onPanKey(event, path);
     if (!name || this.isElsewhere(event, path)) return;
     event.preventDefault();
     event.stopPropagation();
@@ -617,29 +621,30 @@ class Editor {
 
   isElsewhere({ key }, path) {
     if (key === "Tab" && (this.isTabFree || !this.boxes.length)) return true;
-    if (key !== "Enter" && key !== "Tab") return false;
+    if (!["Enter", "Tab", " "].includes(key)) return false;
     const isAtHome = path.includes(this.root) || document.activeElement === document.body;
     const isOnButton = path.some((one) => one.matches(PRESSABLE));
     return isOnButton || (key === "Tab" && !isAtHome);
   }
 
-  onSpace(event, path) {
-    if (path.some((one) => one.matches(PRESSABLE))) return;
+  onPanKey(event, path) {
+    if (event.key === " " && path.some((one) => one.matches(PRESSABLE))) return;
     event.preventDefault();
-    this.hasSpace = true;
+    event.stopPropagation();
+    this.panKey = event.code;
     this.root.style.cursor = "grab";
   }
 
   onKeyUp(event) {
-    if (event.key !== " ") return;
-    this.hasSpace = false;
+    if (!this.panKey || event.code !== this.panKey) return;
+    this.panKey = null;
     this.hover();
   }
 
   cancel() {
     if (this.gesture) this.abandon();
     else if (this.waiting) this.goNowhere();
-    else if (!this.help.hidden) this.toggleHelp();
+    else if (!this.help.hidden) this.keys.toggle();
     else if (this.selected) this.select(null);
     else if (!this.pointing.hide()) this.isTabFree = true;
   }
@@ -725,7 +730,9 @@ class Editor {
     on(this.root, "contextmenu", (event) => event.preventDefault());
     for (const panel of this.root.querySelectorAll(".tools, .help, .unsaved, .remove")) {
       on(panel, "click", this.onTool);
-      on(panel, "mousedown", (event) => event.preventDefault()); // keeps the focus here
+      on(panel, "mousedown", (event) => {
+        if (!event.target.matches("select")) event.preventDefault(); // keeps the focus here
+      });
     }
     this.receiver = (parcel) => this.receive(parcel);
     hub.listeners.add(this.receiver);
@@ -757,11 +764,13 @@ class Editor {
   }
 
   onPressAnywhere(event) {
+    const isInList = event.composedPath().includes(this.help);
+    if (this.keys.asking && !isInList) this.keys.ask(null);
     if (!event.composedPath().includes(this.root)) this.flush();
   }
 
   onBlur() {
-    this.hasSpace = false;
+    this.panKey = null;
     this.flush();
   }
 
@@ -805,7 +814,7 @@ class Editor {
 
   begin(event, start) {
     const gesture = { start, button: event.button, mode: null, after: [] };
-    if (event.button !== 0 || this.hasSpace) return { ...gesture, plan: "pan" };
+    if (event.button !== 0 || this.panKey) return { ...gesture, plan: "pan" };
     const held = !event.shiftKey && this.gripAt(start);
     if (held) return { ...gesture, plan: "resize", ...held, box: [...held.one.box] };
     const one = this.chosen;
@@ -1022,7 +1031,7 @@ class Editor {
     const one = this.chosen;
     const held = pointer && !this.isBusy && this.gripAt(pointer);
     const isOnChosen = pointer && one && isInside(pointer, this.toScreen(one.box));
-    const isPanning = this.hasSpace || ["pan", "pinch"].includes(gesture?.plan);
+    const isPanning = this.panKey || ["pan", "pinch"].includes(gesture?.plan);
     let cursor = "crosshair";
     if (isPanning) cursor = gesture ? "grabbing" : "grab";
     else if (held) cursor = cursorOf(held.grip);
@@ -1402,21 +1411,6 @@ class Editor {
     const button = this.root.querySelector("[data-command='chips']");
     button.setAttribute("aria-pressed", String(!isHidden));
   }
-
-  toggleHelp() {
-    const isOpen = this.help.toggleAttribute("hidden") === false;
-    this.root.querySelector(".tools [data-command='help']")
-      .setAttribute("aria-expanded", String(isOpen));
-    if (!isOpen) return;
-    const entries = this.data.help.map(([shown, words]) => {
-      const entry = document.createElement("div");
-      for (const [name, text] of [["dt", shown], ["dd", words]]) {
-        entry.append(Object.assign(document.createElement(name), { textContent: text }));
-      }
-      return entry;
-    });
-    this.help.querySelector("dl").replaceChildren(...entries);
-  }
 }
 
 // Unsaved boxes, with confidence and status from the filling where unedited.
@@ -1453,9 +1447,11 @@ function widen(main) {
 // A key with its modifiers, as in the table of keys: ctrl+shift+z. Shift for a character
 // such as ? is left out.
 function combinationOf(event) {
-  const key = event.key.toLowerCase();
+  const key = event.key === " " ? "space" : event.key.toLowerCase();
+  const isLetter = key.length === 1 && key !== key.toUpperCase();
   const hasControl = event.ctrlKey || event.metaKey;
-  const hasShift = event.shiftKey && (key.length > 1 || hasControl);
+  const hasShift = event.shiftKey &&
+    (hasControl || isLetter || (key.length > 1 && key !== "space"));
   return `${hasControl ? "ctrl+" : ""}${hasShift ? "shift+" : ""}${key}`;
 }
 

@@ -161,7 +161,8 @@ class Guesses {
       return button;
     });
     const other = withText("button", "…");
-    Object.assign(other, { type: "button", tabIndex: -1, title: "Another label (L)" });
+    const title = editor.keys.hint("Another label", "pick");
+    Object.assign(other, { type: "button", tabIndex: -1, title });
     other.setAttribute("aria-label", "Another label");
     this.root.replaceChildren(...chips, other);
   }

@@ -385,9 +385,10 @@ class Pointing {
     const { group, shown, editor } = this;
     group.style.display = shown ? "" : "none";
     if (!shown) return;
+    const label = this.labelFor(shown);
+    const key = isInner && editor.keys.first("take");
     editor.drawParts(group, {
-      id: "", box: shown.box, label: this.labelFor(shown), untouched: true,
-      text: isInner ? `G · ${this.labelFor(shown)}` : undefined,
+      id: "", box: shown.box, label, untouched: true, text: key ? `${key} · ${label}` : undefined,
     });
   }
 

@@ -52,6 +52,7 @@ _SCRIPTS: Final = (
     "picker.js",
     "pointing.js",
     "guesses.js",
+    "keys.js",
     "editor.js",
 )
 
@@ -121,7 +122,8 @@ def draw_editor(
         key_labels: labels of the keys 1 to 9.
         on_action: is called with an action: its name is one in `keys.KEYS`, or `label:`
             and the name of a label, or `show:` and the id of an image, or `pins:` and
-            the digits of the pinned labels as JSON, or `digits`: they have changed.
+            the digits of the pinned labels as JSON, or `keys:` and what `keys.keep`
+            takes, or `digits`: they have changed.
             Earlier drawings are saved by then.
         detail: returns a region of the image at full sharpness.
         sight: what models see on the image; None suggests nothing where one points.
@@ -153,8 +155,8 @@ def draw_editor(
                 "labels": _colours(view, labels),
                 "label": current_label,
                 "keyLabels": list(key_labels[:9]),
-                "keys": keys.names(),
-                "help": keys.listed(),
+                "keys": keys.packed(),
+                "keysKept": keys.kept(),
                 "below": below_px,
                 "place": access.place,
                 "offered": list(offered_labels),

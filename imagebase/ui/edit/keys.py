@@ -1,14 +1,19 @@
-"""The one table of the editor's keys.
+"""The one table of the editor's keys, and the keys that a person chose.
 
-The editor, its list of keys and README.md take them from here; after a change run
-`python -m scripts.key_tables`. To add a key, add a row: its name is a command of the
-editor (`commands` in editor.js) or an action of the page (`_KEYS` in page.py).
+The editor, its list of keys, the tooltips, README.md and docs/correcting.md take them
+from here; after a change run `python -m scripts.key_tables`. To add a key, add a row:
+its name is a command of the editor (`commands` in editor.js) or an action of the page
+(`_KEYS` in page.py).
 """
 
+import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from functools import cache
+from typing import Any, Final
+
+import streamlit as st
 
 IMAGEBASE: Final = "ImageBase"
 # Keys of other tools, where they do what an action here does. Read in November 2026:
@@ -24,7 +29,7 @@ PRESETS: Final = (IMAGEBASE, "CVAT", "labelImg", "Roboflow")
 class Hotkey:
     """A row of the table.
 
-    name: the command or action that its keys run, which a person can change.
+    name: the command or action that its keys run.
     words: its description.
     keys: as the browser names them, like `ctrl+z`; several with spaces between.
     cvat, labelimg, roboflow: the keys in this preset; None for the usual ones.
@@ -162,9 +167,17 @@ KEYS: Final = (
     Hotkey("empty", "Mark as empty: delete boxes and approve", "e", roboflow="n"),
     Hotkey("undo", "Undo", "ctrl+z"),
     Hotkey("redo", "Redo", "ctrl+shift+z ctrl+y"),
-    Hotkey("help", "Show or hide this list", "?", cvat="f1 ?"),
+    Hotkey("help", "Show or hide this list, and change keys", "?", cvat="f1 ?"),
 )
 
+# Keys that close, reload or leave the page, or belong to the browser in another way.
+RESERVED: Final = (
+    *("tab", "shift+tab", "ctrl+tab", "ctrl+shift+tab", "contextmenu", "printscreen"),
+    *("f3", "f5", "f6", "f7", "f10", "f11", "f12", "shift+f5", "ctrl+f4", "ctrl+f5"),
+    *(f"ctrl+{key}" for key in "wtnrlqjkopusc0123456789+-="),
+    *(f"ctrl+shift+{key}" for key in "wtnrqijckbop"),
+    *("ctrl+pageup", "ctrl+pagedown", "ctrl+shift+delete"),
+)
 _NAMES: Final = {
     "arrowleft": "←",
     "arrowright": "→",
@@ -173,6 +186,8 @@ _NAMES: Final = {
     "pagedown": "Page Down",
     "pageup": "Page Up",
 }
+_KEPT: Final = "imagebase.edit.keys"
+_LONGEST: Final = 40
 
 
 def in_words(key: str) -> str:
@@ -184,8 +199,8 @@ def in_words(key: str) -> str:
 
 def shown(row: Hotkey, keys: Iterable[str]) -> str:
     """Return the keys of a row, and what the mouse does for it, for people."""
-    words = [row.shown, *map(in_words, keys), *row.beside.split(", ")]
-    *most, last = [word for word in words if word] or ["none"]
+    words = [*_parts(row.shown), *map(in_words, keys), *_parts(row.beside)] or ["none"]
+    *most, last = words
     return f"{', '.join(most)} or {last}" if most else last
 
 
@@ -204,3 +219,80 @@ def names(preset: str = IMAGEBASE) -> dict[str, str]:
             *row.fixed.items(),
         ]
     }
+
+
+@cache
+def packed() -> dict[str, Any]:
+    """Return the table for the editor; `presets` is empty where keys are fixed."""
+    return {
+        "presets": PRESETS,
+        "reserved": RESERVED,
+        "words": _NAMES,
+        "rows": [
+            {
+                "name": row.name,
+                "words": row.words,
+                "shown": _parts(row.shown),
+                "beside": _parts(row.beside),
+                "fixed": dict(row.fixed),
+                "presets": _presets(row),
+            }
+            for row in KEYS
+        ],
+    }
+
+
+def _parts(text: str) -> list[str]:
+    return text.split(", ") if text else []
+
+
+def _presets(row: Hotkey) -> dict[str, list[str]]:
+    """Return the keys in the first preset, and in those that have others."""
+    usual = row.in_preset(IMAGEBASE)
+    all_keys = {preset: row.in_preset(preset) for preset in PRESETS if row.keys}
+    return {
+        preset: list(keys)
+        for preset, keys in all_keys.items()
+        if preset == IMAGEBASE or keys != usual
+    }
+
+
+def keep(text: str) -> None:
+    """Keep what a browser says a person chose: JSON of `preset` and `own` keys."""
+    st.session_state[_KEPT] = text
+
+
+def kept() -> str:
+    """Return what was kept last."""
+    text: str = st.session_state.get(_KEPT, "")
+    return text
+
+
+def chosen(text: str) -> dict[str, tuple[str, ...]]:
+    """Return the keys of each row as a person chose; what is not valid is left out."""
+    try:
+        given = json.loads(text)
+    except (ValueError, RecursionError):
+        given = {}
+    given = given if isinstance(given, dict) else {}
+    preset, own = given.get("preset"), given.get("own")
+    usual = {row.name: row.in_preset(str(preset)) for row in KEYS if row.keys}
+    changed = {
+        name: tuple(
+            key for key in keys if isinstance(key, str) and 0 < len(key) < _LONGEST
+        )
+        for name, keys in (own.items() if isinstance(own, dict) else ())
+        if name in usual and isinstance(keys, list)
+    }
+    taken = {key for keys in changed.values() for key in keys}
+    left = {
+        name: tuple(key for key in keys if key not in taken)
+        for name, keys in usual.items()
+    }
+    return left | changed
+
+
+def hint(words: str, name: str) -> str:
+    """Return words for a tooltip with this person's key of an action."""
+    keys = chosen(kept()).get(name)
+    return f"{words} ({in_words(keys[0])})" if keys else words

@@ -29,6 +29,7 @@ from imagebase.ui.edit import (
     canvas,
     changes,
     digits,
+    keys,
     label_guesses,
     label_picker,
     learning,
@@ -116,7 +117,7 @@ def _place(record: ImageRecord) -> None:
         "Previous image",
         key="edit.previous",
         icon=":material/chevron_left:",
-        hint="Previous image (P)",
+        hint=keys.hint("Previous image", "previous"),
         disabled=before is None,
         on_click=changes.on_screen,
         args=(record.image_id, _KEYS["previous"]),
@@ -128,7 +129,7 @@ def _place(record: ImageRecord) -> None:
         "Next image",
         key="edit.next",
         icon=":material/chevron_right:",
-        hint="Next image (N)",
+        hint=keys.hint("Next image", "next"),
         disabled=after is None,
         on_click=changes.on_screen,
         args=(record.image_id, _KEYS["next"]),
@@ -142,7 +143,7 @@ def _undo_buttons() -> None:
         "Undo",
         key="edit.undo",
         icon=":material/undo:",
-        hint="Undo (Ctrl + Z)",
+        hint=keys.hint("Undo", "undo"),
         on_click=_step,
         args=(bulk_progress.undo,),
         disabled=not store.can_undo(scope),
@@ -151,7 +152,7 @@ def _undo_buttons() -> None:
         "Redo",
         key="edit.redo",
         icon=":material/redo:",
-        hint="Redo (Ctrl + Y)",
+        hint=keys.hint("Redo", "redo"),
         on_click=_step,
         args=(bulk_progress.redo,),
         disabled=not store.can_redo(scope),
@@ -228,8 +229,10 @@ def _side(
             disabled=not untouched,
             on_click=changes.on_screen,
             args=(record.image_id, _KEYS["accept"]),
-            help="Accepted model boxes count as yours. Models no longer change them. "
-            "(A)",
+            help=keys.hint(
+                "Accepted model boxes count as yours. Models no longer change them.",
+                "accept",
+            ),
         )
     with st.container():
         if suggestions:
@@ -290,7 +293,7 @@ def _actions(record: ImageRecord) -> None:
             icon=":material/content_copy:",
             on_click=changes.on_screen,
             args=(record.image_id, _KEYS["copy"]),
-            help="Copies the boxes of the previous image. (M)",
+            help=keys.hint("Copies the boxes of the previous image.", "copy"),
         )
         st.button(
             "Mark as empty",
@@ -298,7 +301,9 @@ def _actions(record: ImageRecord) -> None:
             icon=":material/block:",
             on_click=changes.on_screen,
             args=(record.image_id, _KEYS["empty"]),
-            help="Deletes all boxes and approves the image as empty. (E)",
+            help=keys.hint(
+                "Deletes all boxes and approves the image as empty.", "empty"
+            ),
         )
         st.space("stretch")
         # Keyed by image, so that it closes on the next one and below the dialog.
@@ -329,7 +334,7 @@ def _actions(record: ImageRecord) -> None:
             icon=":material/check:",
             on_click=changes.on_screen,
             args=(record.image_id, _KEYS["approve"]),
-            help="Approves the boxes and opens the next image. (Enter)",
+            help=keys.hint("Approves the boxes and opens the next image.", "approve"),
         )
 
 
@@ -340,6 +345,8 @@ def _act(action: Action) -> None:
         label_picker.give_next(argument)
     elif kind == "pins":
         digits.pin(argument)
+    elif kind == "keys":
+        keys.keep(argument)
     elif kind == "show":
         navigation.show(argument)
     elif action.name in _DECISIONS:

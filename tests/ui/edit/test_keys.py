@@ -56,3 +56,40 @@ def test_documents_show_the_table(name: str) -> None:
     text = (PROJECT_ROOT / name).read_text(encoding="utf-8")
     assert "<!-- keys" in text
     assert text == key_tables.updated(text), "run python -m scripts.key_tables"
+
+
+CHOICES = [
+    ("", "next", ("n",)),
+    ("not JSON", "next", ("n",)),
+    ("[1]", "next", ("n",)),
+    ('{"preset": "CVAT"}', "next", ("f",)),
+    ('{"preset": "Supervisely"}', "next", ("n",)),
+    ('{"preset": "CVAT", "own": {"next": ["x"]}}', "next", ("x",)),
+    ('{"preset": ["CVAT"], "own": {"next": "x"}}', "next", ("n",)),
+    ('{"own": {"empty": ["n"]}}', "next", ()),
+    ('{"own": {"next": [7, "' + "x" * 99 + '"]}}', "next", ()),
+]
+
+
+@pytest.mark.parametrize(("text", "name", "expected"), CHOICES)
+def test_choice_of_a_person_as_far_as_it_is_valid(
+    text: str, name: str, expected: tuple[str, ...]
+) -> None:
+    assert keys.chosen(text)[name] == expected
+
+
+def test_rows_that_stay_cannot_be_chosen() -> None:
+    assert "cancel" not in keys.chosen('{"own": {"cancel": ["x"], "nothing": ["y"]}}')
+
+
+@pytest.mark.parametrize("preset", keys.PRESETS)
+def test_presets_leave_the_browser_its_keys(preset: str) -> None:
+    own = {"tab", "shift+tab"}  # select the next box, as long as the editor has one
+    assert set(keys.names(preset)) & set(keys.RESERVED) == own
+
+
+def test_hint_names_the_key_of_this_person(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keys, "kept", lambda: '{"own": {"next": ["ctrl+arrowup"]}}')
+    assert keys.hint("Next image", "next") == "Next image (Ctrl + ↑)"
+    monkeypatch.setattr(keys, "kept", lambda: '{"own": {"empty": ["n"]}}')
+    assert keys.hint("Next image", "next") == "Next image"
