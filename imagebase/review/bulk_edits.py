@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 
 from imagebase.annotation import TO_REVIEW, Annotation, ImageRecord, new_id
 from imagebase.annotation.areas import Shape
-from imagebase.detection.merge import add_suggestions
+from imagebase.detection.merge import add_suggestions, keep_detections
 from imagebase.editing.records import (
     approve,
     delete_annotations,
@@ -229,6 +229,31 @@ def reject_suggestions(
     """Delete suggestions, given by image id: they are not made again."""
     return _change_suggested(
         store, scope, suggested, delete_annotations, seen, on_progress
+    )
+
+
+def keep_layer(
+    store: Store,
+    scope: Scope,
+    boxes: Mapping[str, Sequence[Annotation]],
+    *,
+    model_id: str,
+    seen: Seen = None,
+    on_progress: OnProgress | None = None,
+) -> BulkReport:
+    """Save boxes, given by image id, as untouched ones of a model, in place of its own.
+
+    Boxes of persons and of other models stay as they are.
+    """
+    return _change(
+        store,
+        scope,
+        boxes,
+        lambda record: keep_detections(
+            record, boxes[record.image_id], model_id=model_id
+        ),
+        seen,
+        on_progress=on_progress,
     )
 
 

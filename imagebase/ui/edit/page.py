@@ -29,6 +29,7 @@ from imagebase.ui.edit import (
     canvas,
     changes,
     digits,
+    interpolation,
     keys,
     label_guesses,
     label_picker,
@@ -279,6 +280,7 @@ def _offer_to_save(record: ImageRecord, suggestions: int) -> None:
 def _image_actions(record: ImageRecord) -> None:
     drawing_dialogs.ignore_areas_button(record, key="edit.areas")
     likeness.similar_button(record.image_id, key="edit.similar")
+    interpolation.button(record)
     changes.draw_deletion(record)
 
 
