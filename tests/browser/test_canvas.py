@@ -9,7 +9,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, Page, TimeoutError, expect
+from playwright.sync_api import Browser, Locator, Page, TimeoutError, expect
 
 from imagebase.annotation import Annotation, Box, ImageRecord, Source
 from imagebase.settings import SAMPLES_FOLDER
@@ -139,6 +139,7 @@ def editing(
     except TimeoutError:  # the test before may have left the page in any state
         visit.goto(f"{url}/begin")
     expect(done).to_be_visible()
+    visit.evaluate("localStorage.removeItem('imagebase.display')")
     visit.mouse.move(5, 5)
     visit.get_by_role("link", name="Edit").click()
     return Editing(find_canvas(visit), folder, url)
@@ -562,10 +563,129 @@ def test_models_boxes_differ_from_a_persons_and_show_their_confidence(
     editing.select(MODEL, MODEL_MIDDLE)
     editing.press("ArrowRight")
     assert editing.canvas.shown()[MODEL].text == "person"
+    editing.wait_for(is_revision(1))
     chip = editing.canvas.surface.locator(f"[data-id={HUMAN}] .chip")
     expect(chip).to_be_visible()
     editing.press("h")
     expect(chip).to_be_hidden()
+
+
+# ---------------------------------------------------------------------- the display
+
+
+def grey(editing: Editing) -> float:
+    """Return the mean grey of a piece of the image without boxes."""
+    x, y = editing.canvas.at((220, 60))
+    clip = {"x": x, "y": y, "width": 40, "height": 40}
+    shot = editing.page.screenshot(clip=clip)  # type: ignore[arg-type]
+    pixels = cv2.imdecode(np.frombuffer(shot, np.uint8), cv2.IMREAD_GRAYSCALE)
+    assert pixels is not None
+    return float(pixels.mean())
+
+
+def until_grey(editing: Editing, is_so: Callable[[float], bool]) -> float:
+    """Return the mean grey as soon as it is so."""
+    for _ in range(100):
+        if is_so(now := grey(editing)):
+            return now
+        editing.page.wait_for_timeout(30)
+    pytest.fail(f"the grey is {grey(editing)}")
+
+
+def reopened(editing: Editing) -> None:
+    editing.page.reload()
+    editing.canvas.surface.wait_for()
+    editing.canvas.wait_for_picture()
+
+
+def setting(editing: Editing, name: str) -> Locator:
+    return editing.canvas.surface.locator(f"[data-setting={name}]")
+
+
+def test_brightness_contrast_and_gamma_are_kept_and_reset(editing: Editing) -> None:
+    page, plain = editing.page, grey(editing)
+    files = {path: path.read_bytes() for path in (editing.folder / "images").iterdir()}
+    editing.press("i")
+    expect(page.get_by_label("Brightness")).to_be_focused()
+    editing.press(*["ArrowLeft"] * 8)
+    dark = until_grey(editing, lambda now: now < 0.7 * plain)
+    editing.press("Tab", "Tab", *["ArrowRight"] * 5)
+    gamma = until_grey(editing, lambda now: now > 1.05 * dark)
+    editing.press("Escape", "n")
+    editing.canvas.wait_for("image", "bear")
+    editing.canvas.wait_for_picture()
+    editing.press("n")
+    editing.canvas.wait_for("image", "banana-market")
+    editing.canvas.wait_for_picture()
+    until_grey(editing, lambda now: abs(now - gamma) < 2)
+    reopened(editing)
+    until_grey(editing, lambda now: abs(now - gamma) < 2)
+    expect(setting(editing, "gamma")).to_have_value("1.5")
+    editing.press("o")
+    until_grey(editing, lambda now: abs(now - plain) < 2)
+    assert {path: path.read_bytes() for path in files} == files
+    assert editing.record().revision == 0
+
+
+@pytest.mark.long
+def test_keys_change_brightness_and_contrast(editing: Editing) -> None:
+    editing.press(".", ".", ",", "Shift+>", "Shift+>", "Shift+<")
+    expect(editing.page.get_by_text("Contrast 110 %")).to_be_visible()
+    expect(setting(editing, "brightness")).to_have_value("110")
+    expect(setting(editing, "contrast")).to_have_value("110")
+    expect(editing.canvas.surface.locator(".picture")).to_have_css(
+        "filter", "brightness(1.1) contrast(1.1)"
+    )
+
+
+def test_width_of_lines_is_chosen_and_kept(editing: Editing) -> None:
+    line = editing.canvas.surface.locator(f"[data-id={HUMAN}] .line")
+    expect(line).to_have_css("stroke-width", "2px")
+    editing.page.get_by_role("button", name="Display settings").click()
+    setting(editing, "width").fill("5")
+    expect(line).to_have_css("stroke-width", "5px")
+    reopened(editing)
+    expect(line).to_have_css("stroke-width", "5px")
+    editing.press("a")  # the editor has the focus
+    editing.wait_for(lambda record: record.annotation(MODEL).accepted)
+
+
+def test_hidden_boxes_are_not_decided_on_nor_in_the_way(editing: Editing) -> None:
+    canvas = editing.canvas
+    human = canvas.surface.locator(f"[data-id={HUMAN}] .line")
+    editing.press("b")
+    expect(human).to_be_hidden()
+    expect(canvas.surface.get_by_text("Boxes are hidden")).to_be_visible()
+    canvas.drag((HUMAN_BOX.x_max, 200), (470, 260))  # no edge is there
+    (drawn,) = new(editing.wait_for(has_boxes(3)))
+    assert near(drawn.box, (420.3, 200, 470, 260), 0.3)
+    expect(canvas.surface.locator(".selected .line")).to_be_visible()
+    expect(human).to_be_hidden()
+    reopened(editing)
+    expect(human).to_be_hidden()
+    editing.press("Enter")
+    expect(human).to_be_visible()
+    expect(editing.page.get_by_text("The boxes are shown again")).to_be_visible()
+    editing.settle()
+    assert editing.actions() == []
+    editing.press("Enter")
+    editing.wait_for(lambda record: record.status == "approved")
+
+
+@pytest.mark.parametrize(("key", "part"), [("b", ".line"), ("h", ".chip")])
+def test_key_hides_for_as_long_as_it_is_held(
+    editing: Editing, key: str, part: str
+) -> None:
+    shown = editing.canvas.surface.locator(f"[data-id={HUMAN}] {part}")
+    editing.page.keyboard.down(key)
+    expect(shown).to_be_hidden()
+    editing.page.wait_for_timeout(450)
+    editing.page.keyboard.down(key)  # repeats
+    expect(shown).to_be_hidden()
+    editing.page.keyboard.up(key)
+    expect(shown).to_be_visible()
+    editing.press(key)
+    expect(shown).to_be_hidden()
 
 
 # ---------------------------------------------------------------------- the view

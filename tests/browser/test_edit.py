@@ -393,6 +393,35 @@ def test_on_a_narrow_screen_every_button_is_in_reach(visit: Visit) -> None:
         visit.page.set_viewport_size(SCREEN)
 
 
+def test_display_is_set_by_touch_on_a_phone(
+    served: Served, chromium: Browser, scope: Scope
+) -> None:
+    context = chromium.new_context(
+        viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True
+    )
+    visit = open_editor(served, context.new_page(), scope)
+    page, canvas = visit.page, visit.canvas
+    button = page.get_by_role("button", name="Display settings")
+    button.tap()
+    slider = page.get_by_label("Line width")
+    places = [
+        canvas.surface.bounding_box(),
+        canvas.surface.locator(".tools").bounding_box(),
+        slider.bounding_box(),
+    ]
+    area, tools, place = (box for box in places if box is not None)
+    assert area["x"] <= tools["x"]
+    assert tools["x"] + tools["width"] <= area["x"] + area["width"]
+    right, middle = place["x"] + place["width"], place["y"] + place["height"] / 2
+    page.touchscreen.tap(right - 9, middle)
+    expect(slider).to_have_value("6")
+    button.tap()
+    expect(slider).to_be_hidden()
+    page.touchscreen.tap(*canvas.at(BOTTLE_MIDDLE))
+    canvas.wait_for("selected", "bottle-box")
+    context.close()
+
+
 NUDGES = {
     "ArrowLeft": (-1, 0),
     "ArrowRight": (1, 0),

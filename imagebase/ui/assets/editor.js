@@ -1,6 +1,6 @@
 // The box editor: draws, selects, moves and labels boxes on an image, and sends each change
-// to the server at once. `boxes.js`, `outbox.js`, `picker.js`, `pointing.js`, `guesses.js` and
-// `keys.js` come before this text in the same module.
+// to the server at once. `boxes.js`, `outbox.js`, `picker.js`, `pointing.js`, `guesses.js`,
+// `keys.js` and `display.js` come before this text in the same module.
 //
 // The server fills it with boxes under a tag. The editor sends back all boxes of a tag, and
 // the keys that were pressed, each with the image it was meant for.
@@ -26,7 +26,7 @@ const BAR_PX = 42; // height of the button row with its margins
 const GREY = "#888888";
 const PINS = "imagebase.pins/";
 const MARGIN = "1.25rem"; // left and right of the editor page, instead of Streamlit's
-const PANELS = ".tools, .picker, .help, .unsaved, .remove";
+const PANELS = ".tools, .picker, .help, .display, .unsaved, .remove";
 const TYPING =
   "input, textarea, select, [contenteditable='true'], [role='dialog'], " +
   "[role='combobox'], [role='listbox'], [role='menu'], [role='slider'], " +
@@ -34,15 +34,20 @@ const TYPING =
 const OPEN = "[role='dialog'], [role='menu'], [data-testid='stPopoverBody']";
 // Elements that handle Enter, Space and Tab themselves.
 const PRESSABLE = "button, a, summary, [role='tab'], [role='radio'], [role='button']";
-const ONCE = new Set(["approve", "accept", "empty", "copy", "help"]);
+const ONCE = new Set(["approve", "accept", "empty", "copy", "help", "boxes", "chips", "display"]);
 // Actions that leave the image: input is ignored until the next image is visible.
 const LEAVING = new Set(["approve", "empty", "next", "previous", "doubtful"]);
+// Keys of these hide for as long as they are held.
+const HIDING = new Set(["boxes", "chips"]);
 // Clicks on these count before the image is visible.
 const PASSING = new Set(["next", "previous"]);
 const DECIDING = new Set(["approve", "empty"]);
+// Decisions on boxes, which must not be hidden.
+const JUDGING = new Set(["approve", "empty", "accept"]);
 // Commands that only change the view.
 const VIEWING = new Set([
   "cancel", "whole", "native", "closer", "larger", "smaller", "chips", "help", "pointing",
+  "boxes", "display", "plain", "brighter", "darker", "more-contrast", "less-contrast",
 ]);
 // Page buttons without a key that wait until everything is saved.
 const HELD = ["edit-reject", "edit-remove"];
@@ -106,6 +111,8 @@ class Editor {
     this.picker = new Picker(this, find(".picker"));
     this.guesses = new Guesses(this, find(".guesses"));
     this.keys = new Keys(this, this.help);
+    this.display = new Display(this, find(".display"));
+    this.state = find(".state");
     this.memory = memoryOf(key);
     this.outbox = this.memory.outbox;
     this.waiting = null; // for the answer to a key that leaves the image
@@ -439,6 +446,12 @@ class Editor {
     return this.find(this.selected);
   }
 
+  // The boxes that the pointer can reach: hidden ones it cannot.
+  get within() {
+    if (this.display.settings.boxes) return this.boxes;
+    return this.boxes.filter((one) => one.id === this.selected);
+  }
+
   select(id) {
     if (id !== this.selected) {
       this.fresh = this.gap = null;
@@ -528,7 +541,7 @@ class Editor {
   remove() {
     const slack = DRAG_PX / this.view.scale;
     const one = this.chosen ??
-      (this.pointer && under(this.toImage(this.pointer), this.boxes, slack)[0]);
+      (this.pointer && under(this.toImage(this.pointer), this.within, slack)[0]);
     if (!one) return;
     const place = this.boxes.indexOf(one);
     this.drop(one);
@@ -565,7 +578,14 @@ class Editor {
     closer: () => this.zoomToBox(),
     larger: () => this.zoomTo(this.view.scale * 1.4),
     smaller: () => this.zoomTo(this.view.scale / 1.4),
-    chips: () => this.toggleChips(),
+    chips: () => this.display.flip("chips"),
+    boxes: () => this.display.flip("boxes"),
+    display: (hasKeys) => this.display.toggle(hasKeys),
+    plain: () => this.display.reset(),
+    brighter: () => this.display.step("brightness", 1),
+    darker: () => this.display.step("brightness", -1),
+    "more-contrast": () => this.display.step("contrast", 1),
+    "less-contrast": () => this.display.step("contrast", -1),
     help: () => this.keys.toggle(),
     take: () => this.pointing.takeHere(),
     other: () => this.pointing.cycle(),
@@ -590,14 +610,16 @@ class Editor {
     "near-edge-down": () => this.stretch(false, 0, 1),
   };
 
-  run(name) {
+  // hasKeys: a key asks for it.
+  run(name, hasKeys = false) {
     if (this.isBusy && !VIEWING.has(name)) return;
     if (DECIDING.has(name) && !this.isReady) return;
+    if (JUDGING.has(name) && this.display.showHidden()) return;
     const number = /^label:(\d)$/.exec(name)?.[1];
     if (number) {
       const label = this.data.keyLabels[number - 1];
       if (label) this.label(label);
-    } else if (this.commands[name]) this.commands[name]();
+    } else if (this.commands[name]) this.commands[name](hasKeys);
     else this.act(name);
   }
 
@@ -615,8 +637,9 @@ class Editor {
     if (event.repeat && ONCE.has(name)) return;
     this.repeats = event.repeat ? this.repeats + 1 : 0;
     // Keys pressed during a drag are handled after it.
-    if (this.gesture?.mode && name !== "cancel") this.gesture.after.push(name);
-    else this.run(name);
+    if (this.gesture?.mode && name !== "cancel") return void this.gesture.after.push(name);
+    this.run(name, true);
+    if (HIDING.has(name)) this.hiding = { key: event.code, name, at: event.timeStamp };
   }
 
   isElsewhere({ key }, path) {
@@ -636,6 +659,11 @@ class Editor {
   }
 
   onKeyUp(event) {
+    const { hiding } = this;
+    if (hiding?.key === event.code) {
+      this.hiding = null;
+      this.display.release(hiding.name, event.timeStamp - hiding.at);
+    }
     if (!this.panKey || event.code !== this.panKey) return;
     this.panKey = null;
     this.hover();
@@ -645,6 +673,7 @@ class Editor {
     if (this.gesture) this.abandon();
     else if (this.waiting) this.goNowhere();
     else if (!this.help.hidden) this.keys.toggle();
+    else if (this.display.isOpen) this.display.toggle();
     else if (this.selected) this.select(null);
     else if (!this.pointing.hide()) this.isTabFree = true;
   }
@@ -728,6 +757,7 @@ class Editor {
     on(this.root, "pointerleave", this.onLeave);
     on(this.root, "wheel", this.onWheel, { passive: false });
     on(this.root, "contextmenu", (event) => event.preventDefault());
+    on(this.display.root, "click", this.onTool);
     for (const panel of this.root.querySelectorAll(".tools, .help, .unsaved, .remove")) {
       on(panel, "click", this.onTool);
       on(panel, "mousedown", (event) => {
@@ -833,7 +863,7 @@ class Editor {
     if (grip) return { one, grip };
     if (one && isInside(point, this.toScreen(one.box))) return null;
     const slack = GRIP_PX / this.view.scale;
-    for (const other of under(this.toImage(point), this.boxes, slack)) {
+    for (const other of under(this.toImage(point), this.within, slack)) {
       const found = gripOf(point, this.toScreen(other.box));
       if (found) return { one: other, grip: found };
     }
@@ -842,7 +872,7 @@ class Editor {
 
   // The box that a click here would select.
   clickedAt(point) {
-    const found = under(this.toImage(point), this.boxes, DRAG_PX / this.view.scale);
+    const found = under(this.toImage(point), this.within, DRAG_PX / this.view.scale);
     const last = this.lastClick;
     const isAgain = last && distance(point, last.point) <= SAME_PLACE_PX;
     const place = found.findIndex((one) => one.id === this.selected);
@@ -882,6 +912,7 @@ class Editor {
       gesture.drawn ??= this.add(corners, this.data.label);
       gesture.drawn.box = normalised(corners);
       this.drawBox(gesture.drawn);
+      this.elementOf(gesture.drawn).classList.add("drawn");
       this.drawMeasure(gesture.drawn.box, point);
     } else if (gesture.mode === "move") {
       this.place(one, moved(gesture.box, dx, dy, this.size));
@@ -923,6 +954,7 @@ class Editor {
     const [across, down] = this.size.map((length) => this.leastOf(length));
     if (x1 - x0 < across || y1 - y0 < down) return this.drop(one);
     this.lastClick = null;
+    this.elementOf(one).classList.remove("drawn");
     this.keepNew(one);
   }
 
@@ -1017,7 +1049,7 @@ class Editor {
   }
 
   onWheel(event) {
-    if (event.target.closest(".picker, .help")) return;
+    if (event.target.closest(".picker, .help, .display")) return;
     event.preventDefault();
     if (event.altKey) return this.pointing.turn(event);
     const lines = event.deltaMode === 1 ? 30 : 1;
@@ -1212,6 +1244,7 @@ class Editor {
     for (const one of this.boxes) this.drawBox(one);
     this.drawHandles();
     this.guesses.draw();
+    this.drawState();
     this.hover();
     this.percent.value = `${Math.round(this.view.scale * devicePixelRatio * 100)} %`;
     const closer = this.root.querySelector("[data-command='closer']");
@@ -1406,10 +1439,10 @@ class Editor {
     this.measure.style.transform = `translate(${left}px, ${top}px)`;
   }
 
-  toggleChips() {
-    const isHidden = this.root.classList.toggle("hide-chips");
-    const button = this.root.querySelector("[data-command='chips']");
-    button.setAttribute("aria-pressed", String(!isHidden));
+  drawState() {
+    const words = this.display.settings.boxes ? "" : "Boxes are hidden";
+    if (this.state.textContent !== words) this.state.textContent = words;
+    this.state.hidden = !words;
   }
 }
 

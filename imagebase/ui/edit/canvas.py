@@ -53,6 +53,7 @@ _SCRIPTS: Final = (
     "pointing.js",
     "guesses.js",
     "keys.js",
+    "display.js",
     "editor.js",
 )
 

@@ -144,7 +144,14 @@ KEYS: Final = (
         "pan", "Drag the image", "space", labelimg="", beside="middle, right button"
     ),
     Hotkey("draw", "Draw from an edge or inside the selected box", shown="Shift"),
-    Hotkey("chips", "Hide or show labels", "h"),
+    Hotkey("chips", "Hide or show labels; held, only while it is held", "h"),
+    Hotkey("boxes", "Hide or show boxes; held, only while it is held", "b"),
+    Hotkey("display", "Brightness, contrast, gamma, width of lines", "i"),
+    Hotkey("brighter", "Brighten the image", "."),
+    Hotkey("darker", "Darken the image", ","),
+    Hotkey("more-contrast", "More contrast", ">"),
+    Hotkey("less-contrast", "Less contrast", "<"),
+    Hotkey("plain", "Show image and boxes as they are", "o"),
     Hotkey("next", "Next image", "n", cvat="f", labelimg="d", roboflow="pagedown"),
     Hotkey(
         "previous", "Previous image", "p", cvat="d", labelimg="a", roboflow="pageup"
