@@ -16,7 +16,6 @@ from imagebase.ui.review import (
 from imagebase.ui.train import setup
 
 frame.enter()
-find_more.arrive()
 
 # One line a view, in the order of the switch.
 VIEWS = {

@@ -190,3 +190,17 @@ def test_picture_in_the_documentation_shows_the_order() -> None:
     packages.remove("__main__")
     expected = [packages.pop(), *reversed(pages), *reversed(packages)]
     assert shown == expected
+
+
+def test_every_popover_has_a_key() -> None:
+    """With a key it stays open when a run draws it in another place, or again."""
+    without = [
+        f"{path.relative_to(ROOT)}:{call.lineno}"
+        for path in sorted((ROOT / "imagebase" / "ui").rglob("*.py"))
+        for call in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(call, ast.Call)
+        and isinstance(call.func, ast.Attribute)
+        and call.func.attr == "popover"
+        and "key" not in {keyword.arg for keyword in call.keywords}
+    ]
+    assert without == []

@@ -22,7 +22,6 @@ LIKELY: Final = DEFAULT_CONFIDENCE
 # object, both accepted, are more work than a missed one.
 NMS_IOU: Final = 0.35
 _REVIEW_PAGE: Final = "pages/review.py"
-_GOING: Final = "imagebase.find_more.going"
 _PENDING: Final = "imagebase.find_more.pending"
 _KIND: Final = "teach"
 
@@ -86,7 +85,7 @@ def _ask_for_choice(
     before()
     # The current choice: it may have come with the click.
     ask(widgets.offered(key, labels, labels[0]), image_ids)
-    st.session_state[_GOING] = True
+    widgets.go_to(_REVIEW_PAGE)
 
 
 def ask(label: str, image_ids: Sequence[str] = ()) -> None:
@@ -107,19 +106,13 @@ def refit() -> None:
 
 def go_on() -> None:
     """Go to what was found after a click, and start what waits; first in a page."""
-    if st.session_state.get(_GOING):
-        st.switch_page(_REVIEW_PAGE)
+    widgets.go_on()
     pending = st.session_state.get(_PENDING)
     if pending is not None and not is_at_work():
         st.session_state[_PENDING] = None
         dataset_id, parameters = pending
         if dataset_id == state.scope().dataset_id:
             job_progress.start(_KIND, parameters)
-
-
-def arrive() -> None:
-    """Note that Review is drawn: another run may end one that was to go there."""
-    st.session_state.pop(_GOING, None)
 
 
 def is_at_work() -> bool:

@@ -108,7 +108,7 @@ def run(page: "StreamlitPage") -> None:
             job_progress.interruptions()
         with st.container():
             bulk_progress.run_scheduled()
-        widgets.go_to_editor()
+        widgets.go_on(f"pages/{page.title.lower()}.py")
         if page.title != "Edit":  # Edit notes its image as well
             address.note()
         with address.leave_alone():
@@ -140,9 +140,11 @@ def _drop_blind_clicks() -> None:
 
 def show_message() -> None:
     """Show the message of the last click once; for the frame and fragments."""
-    message = state.take_message()
+    message = state.message()
     if message:
+        # Another run may end this one at either line: better twice than never.
         st.toast(widgets.escape(message))
+        state.forget_message()
 
 
 def _sidebar() -> None:
@@ -167,14 +169,20 @@ def _who() -> None:
         )
     elif has_login():
         with st.popover(
-            widgets.escape(visitor().who), icon=":material/person:", width="stretch"
+            widgets.escape(visitor().who),
+            icon=":material/person:",
+            width="stretch",
+            key="sidebar.who",
         ):
             st.caption("Logged in as")
             st.text(visitor().who)
             logout_button()
     else:
         with st.popover(
-            widgets.escape(visitor().who), icon=":material/person:", width="stretch"
+            widgets.escape(visitor().who),
+            icon=":material/person:",
+            width="stretch",
+            key="sidebar.who",
         ):
             name_input()
             st.caption("Not verified, because this server has no login.")
@@ -196,7 +204,9 @@ def _dataset_switch() -> None:
         on_change=_choose,
         args=(f"sidebar.dataset.{current}.{len(known)}",),
     )
-    with st.popover("Manage", icon=":material/folder_open:", width="stretch"):
+    with st.popover(
+        "Manage", icon=":material/folder_open:", width="stretch", key="sidebar.manage"
+    ):
         _manage(known[current])
 
 
@@ -220,9 +230,17 @@ def _choose(key: str) -> None:
 
 
 def _backup_button() -> None:
-    if st.button("Back up or restore", key="sidebar.backup", icon=":material/archive:"):
-        st.session_state[state.UPLOAD_TOOL] = state.BACK_UP
-        st.switch_page("pages/upload.py")
+    st.button(
+        "Back up or restore",
+        key="sidebar.backup",
+        icon=":material/archive:",
+        on_click=_open_backup,
+    )
+
+
+def _open_backup() -> None:
+    st.session_state[state.UPLOAD_TOOL] = state.BACK_UP
+    widgets.go_to("pages/upload.py")
 
 
 def _manage(name: str) -> None:

@@ -126,13 +126,10 @@ def similar_button(image_id: str, *, key: str) -> None:
 @widgets.in_dialog
 def _similar_dialog(image_id: str) -> None:
     state.leave_deleted_dataset()
-    if compare():
-        _similar_so_far(image_id)
-    else:
-        _similar(image_id)
+    every = _POLL_SECONDS if compare() else None
+    st.fragment(_similar_so_far, run_every=every)(image_id)
 
 
-@st.fragment(run_every=_POLL_SECONDS)
 @widgets.guarded
 def _similar_so_far(image_id: str) -> None:
     """Draw similar images among those compared, and how many are not yet."""
@@ -146,7 +143,7 @@ def _similar_so_far(image_id: str) -> None:
 
 
 def _similar(image_id: str) -> None:
-    widgets.go_to_editor()
+    widgets.go_on()
     found = vectors().nearest(image_id, _MOST_SIMILAR)
     if not found:
         st.info("There is nothing to compare this image with yet.")

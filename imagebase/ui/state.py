@@ -11,6 +11,7 @@ from functools import wraps
 from typing import Final, ParamSpec, TypeVar
 
 import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from imagebase.annotation import ImageRecord, utc_now
 from imagebase.editing.conflicts import Conflict
@@ -35,6 +36,7 @@ _DIALOG: Final = "imagebase.dialog"
 _PROBLEM: Final = "imagebase.edit.problem"
 PROBLEM_SECONDS: Final = 12.0
 _SEEN_REVISIONS: Final = "imagebase.edit.revisions"
+_THEIR_REVISIONS: Final = "imagebase.edit.their_revisions"
 _SHOWN: Final = "imagebase.edit.shown"
 _KEPT_SHOWN: Final = 32
 _CHANGE: Final = "imagebase.edit.change"
@@ -195,10 +197,22 @@ def save(record: ImageRecord) -> ImageRecord:
     return services.store().save(scope(), record)
 
 
-def note_revision(record: ImageRecord) -> None:
-    """Remember the revision of an image that this session has shown."""
+def note_revision(record: ImageRecord, *, is_own: bool = False) -> None:
+    """Remember the revision of an image that this session has shown, or has saved."""
     seen: dict[str, int] = st.session_state.setdefault(_SEEN_REVISIONS, {})
+    theirs: dict[str, int] = st.session_state.setdefault(_THEIR_REVISIONS, {})
+    if not is_own and seen.get(record.image_id) != record.revision:
+        theirs[record.image_id] = record.revision
     seen[record.image_id] = record.revision
+
+
+def their_revision(image_id: str) -> int:
+    """Return the last shown revision of an image that this session did not save.
+
+    It changes when others change the image, or an undo does.
+    """
+    theirs: dict[str, int] = st.session_state.get(_THEIR_REVISIONS, {})
+    return theirs.get(image_id, 0)
 
 
 def is_news(record: ImageRecord) -> bool:
@@ -294,15 +308,22 @@ def say(message: str) -> None:
     st.session_state[_MESSAGE] = message
 
 
-def take_message() -> str:
-    """Return the message of `say` once; empty if there is none."""
-    return str(st.session_state.pop(_MESSAGE, ""))
+def message() -> str:
+    """Return the message of `say` until it was shown; empty if there is none."""
+    return str(st.session_state.get(_MESSAGE, ""))
+
+
+def forget_message() -> None:
+    """Note that the message was shown."""
+    st.session_state[_MESSAGE] = ""
 
 
 def reports_errors(callback: Callable[P, None]) -> Callable[P, None]:
     """Return a callback that shows its errors as a message.
 
-    A callback runs before the page does, where nothing else would catch them.
+    A callback runs before the page does, where nothing else would catch them. If a run
+    of the page has meanwhile replaced the fragment that was clicked, that is not drawn
+    again: then the page is, to show what the click did.
     """
 
     @wraps(callback)
@@ -312,8 +333,19 @@ def reports_errors(callback: Callable[P, None]) -> Callable[P, None]:
         except ImageBaseError as error:
             _log.warning("A click failed", exc_info=True)
             say(str(error))
+        if _is_fragment_gone():
+            st.rerun()
 
     return run
+
+
+def _is_fragment_gone() -> bool:
+    """Say whether this run is only of fragments that a run of the page has replaced."""
+    context = get_script_run_ctx(suppress_warning=True)
+    if context is None or not context.fragment_ids_this_run:
+        return False
+    known = context.fragment_storage.contains
+    return not any(map(known, context.fragment_ids_this_run))
 
 
 def note_step(result: UndoResult) -> None:

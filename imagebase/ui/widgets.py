@@ -26,7 +26,7 @@ _log = logging.getLogger(__name__)
 EDIT_PAGE: Final = "pages/edit.py"
 _MOST_ROWS: Final = 2_000
 _TABLE_PX: Final = 260
-_GOING: Final = "imagebase.going_to_editor"
+_GOING: Final = "imagebase.going"
 _MOST_PAGE_NUMBERS: Final = 7
 _PAGE_NUMBER_PX: Final = 40
 # A narrower row hides numbers even for two or three pages.
@@ -275,13 +275,25 @@ def open_in_editor(image_id: str) -> None:
     For a callback: the button may not be drawn again.
     """
     state.choose_image(image_id)
-    st.session_state[_GOING] = True
+    go_to(EDIT_PAGE)
 
 
-def go_to_editor() -> None:
-    """Switch to the editor after a click on an image; call it first in a fragment."""
-    if st.session_state.pop(_GOING, False):
-        st.switch_page(EDIT_PAGE)
+def go_to(page: str) -> None:
+    """Open a page at the next run of this page or fragment; for a callback."""
+    st.session_state[_GOING] = page
+
+
+def go_on(here: str = "") -> None:
+    """Switch to the page that a click asked for; call it first in a fragment.
+
+    here: the page that is about to be drawn, where that is a whole page. Only arriving
+    ends the going, as another run may end one that was to go there.
+    """
+    page = st.session_state.get(_GOING, "")
+    if page == here:
+        st.session_state[_GOING] = ""
+    elif page:
+        st.switch_page(page)
 
 
 def short_name(file_name: str, *, longest: int = 18) -> str:

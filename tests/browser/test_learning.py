@@ -217,3 +217,21 @@ def test_a_trained_model_can_be_undone(
     page.get_by_role("button", name="Use the previous model").click()
     expect(page.get_by_text("The previous model makes")).to_be_visible(timeout=SECONDS)
     assert dataset.store.learning(dataset.scope).trained is None
+
+
+def test_details_stay_open_while_the_page_is_drawn_again(
+    page: Page, dataset: Dataset, find_canvas: FindCanvas
+) -> None:
+    add_scenes(dataset, 1)
+    page.goto(dataset.at("edit"))
+    canvas = find_canvas(page)
+    line(page, "Learns from each image")
+    page.get_by_role("button", name="Details").click()
+    details = page.get_by_test_id("stPopoverBody")
+    expect(details).to_contain_text("Learn while labelling")
+    # What others write is drawn above it.
+    image_id = dataset.record(name_of(0)).image_id
+    dataset.store.add_comment(dataset.scope, image_id, "The left one is a coin.")
+    canvas.press("a")  # runs the page again
+    expect(page.get_by_text("The left one is a coin.")).to_be_visible()
+    expect(details).to_contain_text("Learn while labelling")

@@ -1,8 +1,12 @@
 """Session state of the editor."""
 
+from dataclasses import replace
+from types import SimpleNamespace
+
 import pytest
 import streamlit as st
 
+from imagebase.annotation import ImageRecord, Size
 from imagebase.ui import state
 
 
@@ -25,3 +29,37 @@ def test_problem_disappears_after_some_seconds(monkeypatch: pytest.MonkeyPatch) 
     state.lasting_problem("Look at both.", "a")
     monkeypatch.setattr(state, "PROBLEM_SECONDS", 0.0)
     assert state.lasting_problem("", "a") == ""
+
+
+def test_only_what_others_saved_needs_another_confirmation() -> None:
+    record = ImageRecord("a", "a.jpg", Size(9, 9), revision=3)
+    state.note_revision(record)
+    state.note_revision(replace(record, revision=4), is_own=True)
+    state.note_revision(replace(record, revision=4))
+    assert state.their_revision("a") == 3
+    state.note_revision(replace(record, revision=6))
+    assert state.their_revision("a") == 6
+
+
+@pytest.mark.parametrize(
+    ("clicked", "known", "reruns"),
+    [
+        (["gone"], ["other"], 1),
+        (["gone", "here"], ["here"], 0),
+        (None, ["here"], 0),
+    ],
+    ids=["gone", "here", "page"],
+)
+def test_a_click_in_a_fragment_that_has_gone_draws_the_page(
+    clicked: list[str] | None,
+    known: list[str],
+    reruns: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    storage = SimpleNamespace(contains=known.__contains__)
+    context = SimpleNamespace(fragment_ids_this_run=clicked, fragment_storage=storage)
+    done: list[str] = []
+    monkeypatch.setattr(state, "get_script_run_ctx", lambda **_: context)
+    monkeypatch.setattr(st, "rerun", lambda: done.append("drawn"))
+    state.reports_errors(lambda: done.append("clicked"))()
+    assert done == ["clicked", *["drawn"] * reruns]

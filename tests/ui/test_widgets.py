@@ -1,7 +1,9 @@
 """Shared texts and page numbers."""
 
 import pytest
+import streamlit as st
 
+from imagebase.ui import widgets
 from imagebase.ui.widgets import escape, megabytes, page_of, plural, short_name
 
 
@@ -58,3 +60,16 @@ def test_long_name_keeps_its_ends(name: str, short: str) -> None:
 @pytest.mark.parametrize("items", [[], [1], [1, 2, 3]], ids=len)
 def test_short_list_is_one_page(items: list[int]) -> None:
     assert page_of(items, page_size=3, key="page") == items
+
+
+def test_a_page_is_gone_to_until_it_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    went: list[str] = []
+    monkeypatch.setattr(st, "session_state", {})
+    monkeypatch.setattr(st, "switch_page", went.append)
+    widgets.go_on("pages/review.py")
+    widgets.go_to("pages/edit.py")
+    widgets.go_on()
+    widgets.go_on("pages/review.py")  # another run of the page has ended the first
+    widgets.go_on("pages/edit.py")
+    widgets.go_on()
+    assert went == ["pages/edit.py", "pages/edit.py"]

@@ -118,7 +118,7 @@ def _pool(options: RunOptions) -> CandidatePool:
 
 @widgets.guarded
 def _results(options: RunOptions) -> None:
-    widgets.go_to_editor()
+    widgets.go_on()
     if st.session_state.pop(_SAVING, False):
         st.rerun()  # a click in a fragment reruns it alone; the job is shown above
     state.leave_deleted_dataset()
@@ -169,7 +169,9 @@ def _results(options: RunOptions) -> None:
             _next_steps()
     with st.container(horizontal=True, vertical_alignment="center"):
         order = _order()
-        with st.popover("Model labels", icon=":material/smart_toy:"):
+        with st.popover(
+            "Model labels", icon=":material/smart_toy:", key="annotate.model_labels"
+        ):
             model_options.label_table(pool, detector)
         label_manager.open_button("annotate.labels_of_dataset")
         page = _page(then if with_more else now, order)

@@ -148,6 +148,7 @@ def access() -> RecordAccess:
 
     def save(record: ImageRecord, change_id: str | None = None) -> ImageRecord:
         change_id = change_id or new_id()
+        is_own = True
         try:
             saved = store.save(scope, record, change_id=change_id)
         except RevisionConflictError as error:
@@ -158,8 +159,9 @@ def access() -> RecordAccess:
             if not is_separate(both):
                 raise
             saved = store.save(scope, merged(both), change_id=change_id)
+            is_own = False
         state.note_change(saved, change_id)
-        state.note_revision(saved)
+        state.note_revision(saved, is_own=is_own)
         state.note_shown(saved)
         state.note_saved()
         return saved
@@ -252,10 +254,16 @@ def draw_deletion(record: ImageRecord) -> None:
     what = widgets.ImagesToDelete(
         1, len(record.annotations), sum(comment.is_open for comment in comments)
     )
-    with st.popover("Delete image", icon=":material/delete:", type="tertiary"):
+    with st.popover(
+        "Delete image",
+        icon=":material/delete:",
+        type="tertiary",
+        key=f"edit.delete.{record.image_id}",
+    ):
         widgets.confirm_deletion(
             what,
-            version=f"{record.image_id}.{record.revision}",
+            # A box drawn a moment ago must not clear the checkbox; others' edits do.
+            version=f"{record.image_id}.{state.their_revision(record.image_id)}",
             key=_KEY,
             on_confirm=partial(_remove, record.image_id),
         )
@@ -313,16 +321,25 @@ def draw_comments(image_id: str, *, actions: Callable[[], None] | None = None) -
     """
     comments = services.store().comments(state.scope(), image_id)
     done = [comment for comment in comments if not comment.is_open]
-    for comment in comments:
-        if comment.is_open:
-            _draw_open(comment)
+    with st.container():
+        for comment in comments:
+            if comment.is_open:
+                _draw_open(comment)
     with st.container(horizontal=True, vertical_alignment="center"):
-        with st.popover("Comment", icon=":material/add_comment:", type="tertiary"):
+        with st.popover(
+            "Comment",
+            icon=":material/add_comment:",
+            type="tertiary",
+            key=f"edit.commenting.{image_id}",
+        ):
             _draw_field(image_id)
         if done:
             label = widgets.plural(len(done), "comment")
             with st.popover(
-                f"{label} resolved", icon=":material/check:", type="tertiary"
+                f"{label} resolved",
+                icon=":material/check:",
+                type="tertiary",
+                key=f"edit.resolved.{image_id}",
             ):
                 for comment in done:
                     _draw_resolved(comment)

@@ -63,7 +63,7 @@ def choose(
     keys = pills[: digits.DIGITS] if names else digits.current(labels, image_id)
     with st.container(horizontal=True, vertical_alignment="center", wrap=False):
         _pills(pills, current)
-        with st.popover("More", icon=":material/add:"):
+        with st.popover("More", icon=":material/add:", key="edit.more_labels"):
             _more(names, offered)
         st.space("stretch")
         label_manager.open_button("edit.labels")

@@ -14,7 +14,7 @@ from imagebase.store.learning import (
     TrainedWhileLabelling,
     Verdict,
 )
-from imagebase.ui import job_progress, learned_boxes, services, state, widgets
+from imagebase.ui import frame, job_progress, learned_boxes, services, state, widgets
 from imagebase.ui.edit import navigation
 from imagebase.ui.learning_switch import change, switch, training_run
 
@@ -32,11 +32,11 @@ def follow(record: ImageRecord) -> None:
 def draw(record: ImageRecord) -> None:
     """Draw what is learned, with Pause and Details; it follows what is on its way."""
     row = services.store().learning(state.scope())
+    is_busy = row.state is not LearningState.OFF and _is_busy()
     with st.container(key="edit.learning"):
-        if row.state is not LearningState.OFF and _is_busy():
-            _following(record)
-        else:
-            _line(row)
+        # A fragment either way: a click would be lost with one that has just gone.
+        every = _POLL_SECONDS if is_busy else None
+        st.fragment(_following, run_every=every)(record, row, is_busy=is_busy)
 
 
 def _is_busy() -> bool:
@@ -44,14 +44,19 @@ def _is_busy() -> bool:
     return is_learning or job_progress.is_active(training_run())
 
 
-@st.fragment(run_every=_POLL_SECONDS)
 @widgets.guarded
-def _following(record: ImageRecord) -> None:
-    """Draw the line again and again, and the page once there is news for it."""
+def _following(record: ImageRecord, shown: LearningRow, *, is_busy: bool) -> None:
+    """Draw the line again and again, and the page once there is news for it.
+
+    shown: what the page was drawn with. is_busy: whether it was on its way then.
+    """
     state.leave_deleted_dataset()
-    if not _is_busy() or learned_boxes.is_news(record):
+    row = services.store().learning(state.scope())
+    is_news = is_busy and (not _is_busy() or learned_boxes.is_news(record))
+    if is_news or row != shown:
         state.run_page_again()
-    _line(services.store().learning(state.scope()))
+    _line(row)
+    frame.show_message()
 
 
 def _line(row: LearningRow) -> None:
@@ -64,7 +69,7 @@ def _line(row: LearningRow) -> None:
             _button("Pause", "pause", LearningState.PAUSED)
         elif row.state is LearningState.PAUSED:
             _button("Resume", "resume", LearningState.ON)
-        with st.popover("Details", type="tertiary"):
+        with st.popover("Details", type="tertiary", key="edit.learning.details"):
             _details(row, status)
 
 

@@ -212,8 +212,9 @@ def _side(
     record: ImageRecord, labels: LabelSet, choice: LabelChoice, suggestions: int
 ) -> None:
     problem = state.lasting_problem(canvas.take_problem(), record.image_id)
-    if problem:
-        st.error(widgets.escape(problem))
+    with st.container():
+        if problem:
+            st.error(widgets.escape(problem))
     untouched = (
         sum(annotation.is_untouched for annotation in record.annotations) + suggestions
     )

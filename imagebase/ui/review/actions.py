@@ -111,7 +111,12 @@ def act_on_images(images: Seen, *, key: str, is_main: bool = True) -> None:
         help="Marks the images as correct. Saves their suggestions and resolves open "
         "comments.",
     )
-    with st.popover("Reject", icon=":material/close:", disabled=not images):
+    with st.popover(
+        "Reject",
+        icon=":material/close:",
+        disabled=not images,
+        key=f"{key}.rejecting",
+    ):
         st.text_area(
             "What is wrong?", key=f"{key}.comment", placeholder="The wheel is cut off."
         )
@@ -161,7 +166,11 @@ def say_selected(chosen: Sequence[AnnotationRow], *, hint: str) -> None:
 
 def _relabelling(chosen: Sequence[AnnotationRow], key: str) -> None:
     with st.popover(
-        "Relabel", icon=":material/label:", type="primary", disabled=not chosen
+        "Relabel",
+        icon=":material/label:",
+        type="primary",
+        disabled=not chosen,
+        key=f"{key}.relabelling",
     ):
         label = st.selectbox(
             "New label",
@@ -290,7 +299,9 @@ def remove(
 ) -> None:
     """Draw the button that deletes images, with a confirmation; words: on it."""
     seen = {row.image_id: row.revision for row in chosen}
-    with st.popover(words, icon=":material/delete:", disabled=not chosen):
+    with st.popover(
+        words, icon=":material/delete:", disabled=not chosen, key=f"{key}.deleting"
+    ):
         what = widgets.ImagesToDelete(
             len(chosen),
             sum(row.box_count for row in chosen),

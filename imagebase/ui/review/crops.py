@@ -67,7 +67,6 @@ def _sheet(wanted: AnnotationFilter, order: str, offset: int, version: str) -> N
 
     version: of the dataset, as the rest of the page shows it.
     """
-    widgets.go_to_editor()
     find_more.go_on()
     state.leave_deleted_dataset()
     scope, store = state.scope(), services.store()

@@ -144,7 +144,7 @@ def _found(label: str, version: str) -> None:
 
     version: of the dataset, as the rest of the page shows it.
     """
-    widgets.go_to_editor()
+    widgets.go_on()
     bulk_progress.leave_fragment()
     state.leave_deleted_dataset()
     if services.store().version(state.scope()) != version:

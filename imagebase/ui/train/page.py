@@ -255,13 +255,17 @@ def header() -> None:
     """Draw the title, and the popover for training elsewhere."""
     left, right = st.columns([4, 1], vertical_alignment="center")
     left.title("Train")
-    with right, st.popover("Train elsewhere", icon=":material/folder_zip:"):
+    with (
+        right,
+        st.popover(
+            "Train elsewhere", icon=":material/folder_zip:", key="train.elsewhere"
+        ),
+    ):
         offer()
 
 
 def show() -> None:
     """Draw the current run, else the last result and the options of the next run."""
-    run_result.follow()
     # One container each, so that a message above does not remount the widgets below.
     run, ended, result = st.container(), st.container(), st.container()
     if (job := active_run()) is not None:

@@ -33,7 +33,6 @@ BEFORE: Final = "previous model, same images"
 _COLOURS: Final = {OF_ROUND: "#4A90D9", BEFORE: "#E69F00"}
 _SHAPES: Final = {OF_ROUND: "circle", BEFORE: "diamond"}
 _SHOWN: Final = 4
-_LABEL_REST: Final = "imagebase.train.label_rest"
 
 
 def rounds(trainings: Sequence[Round]) -> None:
@@ -260,17 +259,7 @@ def _why(last: Round, result: Mapping[str, Any]) -> str:
 @state.reports_errors
 def _label_the_rest(model: str) -> None:
     annotate_page.label_with(model)
-    st.session_state[_LABEL_REST] = True
-
-
-def follow() -> None:
-    """Switch to Annotate after a click on Label the rest.
-
-    A callback cannot switch pages, and a click that is read only where the button is
-    drawn may be lost.
-    """
-    if st.session_state.pop(_LABEL_REST, False):
-        st.switch_page("pages/annotate.py")
+    widgets.go_to("pages/annotate.py")
 
 
 def _again(last: Round | None) -> None:

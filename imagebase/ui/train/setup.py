@@ -198,7 +198,7 @@ def _form() -> int:
         persist_state="session",
         help="Three are a good start. You can keep working meanwhile.",
     )
-    with st.popover("More", icon=":material/tune:"):
+    with st.popover("More", icon=":material/tune:", key="train.more"):
         base = _base()
         size = _more()
     fields = {"name": name, "minutes": _MINUTES, "base": base, **_MORE}

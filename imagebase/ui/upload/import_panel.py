@@ -268,7 +268,9 @@ def _show_outcome() -> None:
     st.success(f"{' · '.join(parts)}. To remove the labels, click Undo in the sidebar.")
     with st.container(horizontal=True, vertical_alignment="center"):
         if result["left_out"]:
-            with st.popover(f"Not imported: {len(result['left_out']):,}"):
+            with st.popover(
+                f"Not imported: {len(result['left_out']):,}", key="import.left_out"
+            ):
                 reasons = list(map(csv_cell, result["left_out"]))
                 st.dataframe({"reason": reasons}, hide_index=True)
         st.page_link(
