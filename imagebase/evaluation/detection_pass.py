@@ -1,5 +1,6 @@
 """Run the models of an evaluation: read their names, detect from 0.001 confidence."""
 
+import contextlib
 import ctypes
 import ctypes.util
 import gc
@@ -101,6 +102,21 @@ def parse_model_spec(spec: str) -> ModelSpec:
         is_accurate,
         precision or "auto",
     )
+
+
+def models_named(parameters: Mapping[str, object]) -> set[str]:
+    """Return every text in a job's parameters that may name a model, or models."""
+    values = [
+        each
+        for value in parameters.values()
+        for each in (value if isinstance(value, list | tuple) else [value])
+        if isinstance(each, str)
+    ]
+    names = {*values}
+    for value in values:
+        with contextlib.suppress(EvaluationRequestError):
+            names |= {*parse_model_spec(value).models}
+    return names
 
 
 def _checked_size(spec: str, size: int) -> int:

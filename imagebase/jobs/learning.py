@@ -9,7 +9,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -18,14 +18,15 @@ from imagebase.annotation import ImageRecord, ReviewStatus
 from imagebase.detection.candidates import Candidates, unpack
 from imagebase.detection.detector import Detector
 from imagebase.detection.factory import ModelConfig, configured_detector
-from imagebase.detection.library import registered_model
+from imagebase.detection.library import library_of, registered_model
 from imagebase.detection.taught.described_image import DescribedImage
 from imagebase.detection.taught.taught_detector import TaughtDetector
 from imagebase.detection.taught.teacher import MOST_EXAMPLES, Teacher
 from imagebase.errors import ImageBaseError, JobError, LimitError, TeachingError
+from imagebase.evaluation.detection_pass import models_named
 from imagebase.jobs.inference import candidates_key
 from imagebase.jobs.scoring import model_in_use, names_in_dataset
-from imagebase.jobs.training import KIND, parts_known, rounds_of
+from imagebase.jobs.training import KIND, description, parts_known, rounds_of
 from imagebase.learning.choice import (
     ENOUGH_BOXES,
     ENOUGH_IMAGES,
@@ -480,6 +481,7 @@ class Learner:
         _log.info("A trained model: %s, %s", verdict, takeover)
         run = TrainedWhileLabelling(job.job_id, last.model, *takeover, verdict)
         self._store.change_learning(self._scope, lambda row: row.with_run(run))
+        delete_superseded_models(self._store, self._scope)
         if takeover.is_better:
             self._use(run)
             self._judged = judged
@@ -515,6 +517,46 @@ class Learner:
             # Another job may be running; it is tried again later.
             with contextlib.suppress(JobError, LimitError):
                 self._start_training(self._scope, parameters)
+
+
+def delete_superseded_models(store: Store, scope: Scope) -> None:
+    """Delete the models trained here that are needed no more, 24 MB each.
+
+    Needed are the one in use, the one before it, for undo, and the one from which the
+    next run starts. What a person has renamed, described or used in a job is kept.
+    """
+    ours, theirs = _trainings_and_names(store, scope)
+    newest = rounds_of(ours)[-1:]
+    row = store.learning(scope)
+    used = [run.model for run in row.runs if run.verdict is Verdict.USED][-2:]
+    judged = {run.job_id for run in row.runs}
+    kept = {*theirs, *used, *map(model_to_use, newest)}
+    kept |= {round_.model for round_ in newest if round_.job_id not in judged}
+    library = library_of(scope.owner_id)
+    deleted: set[str] = set()
+    for job in ours:
+        result = job.result or {}
+        name = result.get("model", "")
+        # The description is that of this run: another model may have the name by now.
+        with contextlib.suppress(ImageBaseError, OSError, KeyError):
+            is_same = library.card(name).description == description(result["metrics"])
+            if is_same and name not in kept:
+                library.delete(name)
+                deleted.add(name)
+    store.change_learning(scope, lambda row: row.without_models(deleted))
+
+
+def _trainings_and_names(store: Store, scope: Scope) -> tuple[list[JobInfo], set[str]]:
+    """Return the runs that learning started, and the models of all other jobs."""
+    ours: list[JobInfo] = []
+    theirs: set[str] = set()
+    for dataset in store.datasets(scope.owner_id):
+        for job in store.jobs(replace(scope, dataset_id=dataset.dataset_id)):
+            if not job.parameters.get(LEARNING):
+                theirs |= models_named(job.parameters)
+            elif dataset.dataset_id == scope.dataset_id:
+                ours.append(job)
+    return ours, theirs
 
 
 def _as_found(candidates: Candidates, labels: Sequence[str]) -> Found:

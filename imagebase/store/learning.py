@@ -1,6 +1,6 @@
 """What a dataset learns while people label: whether it does, and its training runs."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Final
@@ -79,6 +79,18 @@ class LearningRow:
             self,
             runs=tuple(
                 replace(run, verdict=Verdict.UNDONE) if run is last else run
+                for run in self.runs
+            ),
+        )
+
+    def without_models(self, names: Collection[str]) -> "LearningRow":
+        """Return the row after models were deleted: no undo leads to them."""
+        return replace(
+            self,
+            runs=tuple(
+                replace(run, verdict=Verdict.UNDONE)
+                if run.model in names and run.verdict is Verdict.USED
+                else run
                 for run in self.runs
             ),
         )

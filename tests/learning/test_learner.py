@@ -9,12 +9,22 @@ from typing import Any
 import numpy as np
 import pytest
 
-from imagebase.annotation import Annotation, ImageRecord, ReviewStatus
+from imagebase.annotation import Annotation, ImageRecord, ReviewStatus, Size
+from imagebase.detection.library import library_of
+from imagebase.detection.model_card import ModelCard
 from imagebase.editing.records import approve
 from imagebase.geometry import pairwise_iou
-from imagebase.jobs.learning import ASKED_EVERY, MOST_LABELS, Learner
+from imagebase.jobs.learning import (
+    ASKED_EVERY,
+    LEARNING,
+    MOST_LABELS,
+    Learner,
+    delete_superseded_models,
+)
 from imagebase.jobs.learning_thread import LearningThread
-from imagebase.store import Scope, Store
+from imagebase.jobs.training import KIND, description
+from imagebase.settings import WEIGHTS_FOLDER
+from imagebase.store import JobState, Scope, Store
 from imagebase.store.learning import (
     LearningRow,
     LearningState,
@@ -243,3 +253,73 @@ def test_of_very_many_labels_the_first_are_learned(
     learned = learner.learned(scenes[2].image_id)
     assert learned is not None
     assert sorted(learned.choice.model) == sorted(names[:MOST_LABELS])
+
+
+def train(store: Store, scope: Scope, verdict: Verdict | None) -> str:
+    """Add a model as a run in the background does, and judge it; return its name."""
+    library = library_of(scope.owner_id)
+    name = library.free_name("Learned while labelling")
+    metrics = {
+        "AP50": 0.5,
+        "AP50_interval": None,
+        "images": {"train": 20},
+        "minutes": 2.0 + len(library.names()),
+        "steps": 90,
+        "epochs": 9.0,
+        "settings": {"seed": 0, "flip": True, "colours": True, "cluster_anchors": 0},
+    }
+    bundled = WEIGHTS_FOLDER / "yolox-nano"
+    files = {file: bundled / file for file in ("model.onnx", "obj.names")}
+    library.add(
+        files,
+        ModelCard(
+            *(name, name, "darknet", Size(416, 416), ("disc",), "", 0, "ann", None),
+            description=description(metrics),
+        ),
+    )
+    job_id = store.submit_job(scope, KIND, {"name": name, LEARNING: True})
+    claimed = store.claim_job("here:1:a", [KIND])
+    assert claimed is not None
+    result = {"model": name, "metrics": metrics}
+    store.end_job(claimed.claim_id, JobState.DONE, result=result)
+    if verdict is not None:
+        run = TrainedWhileLabelling(job_id, name, 0.5, 0.7, 10, verdict)
+        store.change_learning(scope, lambda row: row.with_run(run))
+    return name
+
+
+def test_only_models_that_may_be_needed_again_are_kept(
+    store: Store, scope: Scope, home: Path
+) -> None:
+    library = library_of(scope.owner_id)
+    *_, before, in_use, _, renamed, evaluated, _, newest = [
+        train(store, scope, verdict)
+        for verdict in [
+            *[Verdict.USED, Verdict.REFUSED, None],
+            *[Verdict.USED, Verdict.USED, Verdict.REFUSED],
+            *[Verdict.REFUSED, Verdict.REFUSED, Verdict.REFUSED, None],
+        ]
+    ]
+    library.rename(renamed, "Discs")
+    store.submit_job(scope, "evaluate", {"models": [f"{evaluated}@416"]})
+
+    delete_superseded_models(store, scope)
+
+    assert {*library.names()} == {before, in_use, "Discs", evaluated, newest}
+    row = store.learning(scope).without_last_used()
+    assert row.trained is not None
+    assert row.trained.model == before
+    assert row.without_last_used().trained is None
+
+
+def test_another_model_of_that_name_is_kept(
+    store: Store, scope: Scope, home: Path
+) -> None:
+    library = library_of(scope.owner_id)
+    name = train(store, scope, Verdict.REFUSED)
+    library.describe(name, description="Mine.", source="", licence="")
+    train(store, scope, Verdict.USED)
+
+    delete_superseded_models(store, scope)
+
+    assert name in library.names()

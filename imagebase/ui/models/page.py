@@ -1,6 +1,5 @@
 """Models page: a card for each model: test, rename, describe, download, delete."""
 
-import contextlib
 from dataclasses import replace
 from typing import Final, Literal
 
@@ -24,8 +23,8 @@ from imagebase.detection.validation.dry_run import (
     draw_dry_run,
     dry_run,
 )
-from imagebase.errors import EvaluationError, ImageBaseError, LimitError, NotFoundError
-from imagebase.evaluation.detection_pass import parse_model_spec
+from imagebase.errors import ImageBaseError, LimitError, NotFoundError
+from imagebase.evaluation.detection_pass import models_named
 from imagebase.learning.taught_models import forget_taught, keep_copy
 from imagebase.settings import DEFAULT_CONFIDENCE
 from imagebase.store import Scope
@@ -317,16 +316,5 @@ def _names_in_use() -> set[str]:
     for dataset in state.datasets():
         scope = Scope(who.owner_id, dataset.dataset_id, who.who)
         for job in filter(job_progress.is_active, store.jobs(scope)):
-            for value in job.parameters.values():
-                for named in value if isinstance(value, list) else [value]:
-                    names |= _named_in(named)
+            names |= models_named(job.parameters)
     return names
-
-
-def _named_in(value: object) -> set[str]:
-    """Return the names in a parameter: itself, and the models of a spec."""
-    if not isinstance(value, str):
-        return set()
-    with contextlib.suppress(EvaluationError):
-        return {value, *parse_model_spec(value).models}
-    return {value}
