@@ -262,7 +262,7 @@ def test_image_that_moved_on_since_it_was_looked_at_is_left_alone(
     assert report == BulkReport(changed=2, boxes=2, conflicts=1, names=("a.jpg",))
     assert store.record(scope, records[0].image_id).status is ReviewStatus.SUGGESTED
     report = delete_boxes(store, scope, cats(records), seen=seen)
-    assert report == BulkReport(changed=0, conflicts=2)
+    assert report == BulkReport(changed=0, conflicts=2, names=("a.jpg", "b.jpg"))
 
 
 def suggestions(record: ImageRecord) -> list[Annotation]:
