@@ -7,12 +7,22 @@ keys) and by the keystroke-level model (Card, Moran and Newell, 1980), which
 `benchmarks.walk` uses too, with 1.35 s to look at each image and each correction.
 
     python -m benchmarks.loop [--set bccd|raccoon|all] [--images N] [--training]
-        [--minutes M] [--steps-per-minute N]
+        [--minutes M] [--steps-per-minute N] [--one-by-one]
 
-A suggestion stands from IoU 0.5 on, and in a second count from 0.75 on. Actions:
-approving an image 1; a wrong box 1; a right box with another label 2; each corner of a
-box to pull 1; a missed object 1, by a click where the first suggestion at that point
-stands and else by a drag, and 1 more where its label is another one than the last.
+The first images are labelled one by one in the editor. From then on the person checks
+a page at a time, as Review has it under Suggestions: each image is looked at, what is
+wrong is corrected on the page, and one action approves all its images; the models learn
+from them and suggest on the next page. `--one-by-one` stays in the editor.
+
+A suggestion stands from IoU 0.5 on, and in a second count from 0.75 on. Actions in the
+editor: approving an image 1; a wrong box 1; a right box with another label 2; each
+corner of a box to pull 1; a missed object 1, by a click where the first suggestion at
+that point stands and else by a drag, and 1 more where its label is another one than the
+last. On a page: approving it 1; a wrong box 1, by a click on it; a missed object 1, by
+a click where that makes the right box with the right label, 2 where Shift has to be
+held as the point is in another box, and else by a drag, with 1 more for the label. A
+box cannot be pulled or renamed there: it is taken off and added. What a click on a page
+does is decided as in `proofs.js`.
 
 `--training` trains a YOLOv4-tiny (needs PyTorch) when the app would: it is ready after
 its minutes of the person's own time, as if it ran while that person labels. The steps
@@ -23,7 +33,7 @@ import argparse
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -33,7 +43,14 @@ import numpy as np
 from benchmarks.point import Photo, photos
 from benchmarks.training import Length, settings_for, trained
 from imagebase.annotation import Box, Size
-from imagebase.assist.pointing import PointCandidates, ranked
+from imagebase.assist.pointing import (
+    LEAST_SCORE,
+    SAME_OBJECT_IOU,
+    PointCandidates,
+    point_features,
+    ranked,
+    score_of,
+)
 from imagebase.detection.detector import Detector, load_single
 from imagebase.detection.model_files import model_in_folder
 from imagebase.detection.taught.described_image import DescribedImage
@@ -62,12 +79,17 @@ from imagebase.learning.schedule import (
     to_forget,
 )
 from imagebase.training.data import SourceImage
+from imagebase.ui.review.suggestions import FEWEST, MOST
 
 STANDS: Final = (0.5, 0.75)
 _MEANT: Final = 0.4
 _SECONDS: Final = {"key": 0.2, "point": 1.1, "click": 1.3, "drag": 2.4, "look": 1.35}
 _OFF_CENTRE: Final = 0.08
 _REPORT_EVERY: Final = 50
+# So many images are labelled one by one, before pages of the app's size are checked.
+_FIRST: Final = 5
+# A person clicks a box at its middle, or where else that is no other box.
+_PLACES: Final = (0.5, 0.3, 0.7, 0.15, 0.85)
 _STEPS_PER_MINUTE: Final = 165
 
 
@@ -102,6 +124,7 @@ class Person:
         self._stands = stands
         self._last = ""
         self._random = np.random.default_rng(0)
+        self._point_of_last = (0.0, 0.0)
 
     def draw(self, truth: Truth) -> Tally:
         """Draw every box of an image, and approve it."""
@@ -123,6 +146,50 @@ class Person:
             self._add(tally, truth, number, points)
         return tally
 
+    def check(self, shown: Found, seen: Found, truth: Truth, size: Size) -> Tally:
+        """Bring an image on a page to the truth; the page is approved as a whole.
+
+        seen: all that the models see in the image.
+        """
+        tally = Tally(look=1)
+        sheet = _Sheet(shown, seen, size)
+        right: dict[int, int] = {}
+        for row, number in _meant(shown, truth).items():
+            is_named = str(shown.label[row]) == truth.label[number]
+            if is_named and not _drags(
+                shown.xyxy[row], truth.xyxy[number], self._stands
+            ):
+                right[row] = number
+                tally["stood"] += 1
+        for row in sorted(set(range(len(shown.label))) - right.keys()):
+            tally.update(["deleted", "click", "look"])
+            tally["missed click"] += not sheet.take_off(row)
+        for number in sorted(set(range(len(truth.label))) - set(right.values())):
+            self._add_on_page(tally, truth, number, sheet)
+        return tally
+
+    def _add_on_page(
+        self, tally: Tally, truth: Truth, number: int, sheet: "_Sheet"
+    ) -> None:
+        box, label = truth.xyxy[number], truth.label[number]
+        tally["look"] += 1
+        best = sheet.best(self._point(box))
+        makes = best is not None and str(best[1]) == label
+        if best is not None and makes and _iou(best[0], box) >= self._stands:
+            tally.update(["clicked", "click"])
+            tally["key"] += sheet.is_taken(self._point_of_last)
+        else:
+            tally.update(["drawn", "drag"])
+            self._label(tally, label)
+        sheet.put(box, label)
+
+    def _point(self, box: FloatArray) -> tuple[float, float]:
+        """Return where a person clicks at an object."""
+        off = self._random.normal(0, _OFF_CENTRE, 2) * (box[2:] - box[:2])
+        x, y = np.clip((box[:2] + box[2:]) / 2 + off, box[:2], box[2:])
+        self._point_of_last = (float(x), float(y))
+        return self._point_of_last
+
     def _mend(
         self, tally: Tally, shown: Found, row: int, truth: Truth, number: int
     ) -> None:
@@ -142,10 +209,8 @@ class Person:
         self, tally: Tally, truth: Truth, number: int, points: PointCandidates
     ) -> None:
         box, label = truth.xyxy[number], truth.label[number]
-        off = self._random.normal(0, _OFF_CENTRE, 2) * (box[2:] - box[:2])
-        x, y = np.clip((box[:2] + box[2:]) / 2 + off, box[:2], box[2:])
         size = Size(int(points.view_side.max(initial=1)), 1)
-        offered = ranked(points, (float(x), float(y)), size=size, k=1)
+        offered = ranked(points, self._point(box), size=size, k=1)
         tally["look"] += 1
         if offered and _iou(np.array(offered[0].xyxy), box) >= self._stands:
             tally.update(["clicked", "click"])
@@ -157,6 +222,63 @@ class Person:
     def _label(self, tally: Tally, label: str) -> None:
         tally["key"] += label != self._last
         self._last = label
+
+
+class _Sheet:
+    """What a click does on an image of a page, as `proofs.js` decides it."""
+
+    def __init__(self, shown: Found, seen: Found, size: Size) -> None:
+        self._xyxy, self._label = shown.xyxy.copy(), shown.label
+        self._is_on = np.ones(len(shown.label), bool)
+        side = np.full(len(seen.label), max(size), np.float32)
+        self._seen = PointCandidates(seen.xyxy, seen.confidence, seen.label, side)
+        self._size = size
+
+    def take_off(self, row: int) -> bool:
+        """Take a box off; return whether a click can do it, or a better box is hit."""
+        box = self._xyxy[row]
+        places = [
+            box[:2] + (box[2:] - box[:2]) * np.array([x, y])
+            for x in _PLACES
+            for y in _PLACES
+        ]
+        is_hit = any(self._hit(place) == row for place in places)
+        self._is_on[row] = False
+        return is_hit
+
+    def is_taken(self, point: tuple[float, float]) -> bool:
+        """Say whether a click there is for a box, on or taken off, and adds none."""
+        return self._hit(np.array(point)) is not None
+
+    def _hit(self, point: FloatArray) -> int | None:
+        """Return the box that a click is for: one that is on, the nearest middle."""
+        low, high = self._xyxy[:, :2], self._xyxy[:, 2:]
+        inside = np.flatnonzero(((low <= point) & (point <= high)).all(axis=1))
+        if not len(inside):
+            return None
+        parts = (point - (low + high) / 2) / np.maximum(high - low, 1e-3)
+        away = np.hypot(parts[:, 0], parts[:, 1])
+        return int(min(inside, key=lambda row: (not self._is_on[row], away[row])))
+
+    def best(self, point: tuple[float, float]) -> tuple[FloatArray, str] | None:
+        """Return the box and the label that a click makes where none is on."""
+        on = self._xyxy[self._is_on]
+        for offered in ranked(self._seen, point, size=self._size, k=5):
+            box = np.array(offered.xyxy, np.float32)
+            if pairwise_iou(box[None], on).max(initial=0) < SAME_OBJECT_IOU:
+                return (box, offered.label) if self._is_worth(point) else None
+        return None
+
+    def _is_worth(self, point: tuple[float, float]) -> bool:
+        inside = self._seen.at(point)
+        scores = score_of(point_features(inside, point, size=self._size))
+        return bool(scores.max(initial=-np.inf) >= LEAST_SCORE)
+
+    def put(self, box: FloatArray, label: str) -> None:
+        """Put a box on the image."""
+        self._xyxy = np.concatenate([self._xyxy, box[None]])
+        self._label = np.append(self._label, label)
+        self._is_on = np.append(self._is_on, True)
 
 
 def _iou(a: FloatArray, b: FloatArray) -> float:
@@ -239,6 +361,15 @@ def _source(photo: Photo) -> SourceImage:
     return SourceImage(name, name, photo.path.read_bytes, lambda _: boxes)
 
 
+class Checked(NamedTuple):
+    """An image that a person is done with, and what the models found in it before."""
+
+    photo: Photo
+    scene: DescribedImage
+    truth: Truth
+    found: Mapping[str, Found]
+
+
 class Loop:
     """What the app does between the images, without threads and files."""
 
@@ -257,12 +388,13 @@ class Loop:
         self.choice = ModelChoice()
         self.costs = Costs()
 
-    def suggestions(self, scene: DescribedImage) -> Found:
+    def suggestions(self, scene: DescribedImage, *, is_page: bool = False) -> Found:
         """Return what is shown on an image, and keep what every model found there."""
         started = time.process_time()
         self._found = {}
         # Later an image is on screen before the last one was learned from.
-        is_quick = len(self._seen) <= QUICK
+        # A page waits for the newest model.
+        is_quick = len(self._seen) <= QUICK or is_page
         taught = self._taught if is_quick else self._taught_before
         if taught is not None:
             self._found[TAUGHT] = _taught_found(taught, scene)
@@ -294,22 +426,16 @@ class Loop:
             ]
         )
 
-    def approve(
-        self, photo: Photo, scene: DescribedImage, truth: Truth, *, now: float
-    ) -> None:
-        """Learn from an image; now: seconds of the person's time."""
-        self._seen.append(photo)
-        label = np.array(truth.label, np.str_)
-        name, size = photo.path.name, scene.loaded.size
-        self.judged.append(JudgedImage(name, size, truth.xyxy, label, self._found))
+    @property
+    def found(self) -> Mapping[str, Found]:
+        """What each model found in the image that was asked about last."""
+        return self._found
+
+    def approve(self, checked: Sequence["Checked"], *, now: float) -> None:
+        """Learn from images; now: seconds of the person's time."""
+        for one in checked:
+            self._put(one)
         started = time.process_time()
-        boxes = [Box(*corners) for corners in truth.xyxy.tolist()]
-        self._teacher.put(name, scene, boxes, truth.label)
-        self._examples[name] = truth.label
-        if len(self._examples) > MOST_EXAMPLES:
-            oldest = to_forget(self._examples)
-            self._teacher.drop(oldest)
-            del self._examples[oldest]
         self._taught_before, self._taught = self._taught, self._teacher.model()
         self.costs.fits += 1
         self.costs.fitting += time.process_time() - started
@@ -321,6 +447,22 @@ class Loop:
         if self._taught is not None:
             knows[TAUGHT] = self._taught.labels
         self.choice = choose(self.judged, knows)
+
+    def _put(self, checked: "Checked") -> None:
+        photo, scene, truth, found = checked
+        self._seen.append(photo)
+        label = np.array(truth.label, np.str_)
+        name, size = photo.path.name, scene.loaded.size
+        self.judged.append(JudgedImage(name, size, truth.xyxy, label, found))
+        started = time.process_time()
+        boxes = [Box(*corners) for corners in truth.xyxy.tolist()]
+        self._teacher.put(name, scene, boxes, truth.label)
+        self._examples[name] = truth.label
+        if len(self._examples) > MOST_EXAMPLES:
+            oldest = to_forget(self._examples)
+            self._teacher.drop(oldest)
+            del self._examples[oldest]
+        self.costs.fitting += time.process_time() - started
 
     def _train(self, trainer: Trainer, now: float) -> None:
         """Start a training run where one is due; take its model once it is ready."""
@@ -385,29 +527,53 @@ def described(photo: Photo) -> DescribedImage:
 
 
 def labelled(
-    every: Sequence[Photo], loop: Loop
+    every: Sequence[Photo], loop: Loop, *, one_by_one: bool = False
 ) -> dict[float, list[tuple[Tally, Tally]]]:
-    """Label a set; return by IoU the tallies of each image, helped and by hand."""
+    """Label a set; return by IoU the tallies of each image, helped and by hand.
+
+    A page's approval is in the tally of its last image.
+    """
     helped = {stands: Person(stands) for stands in STANDS}
     alone = {stands: Person(stands) for stands in STANDS}
     tallies: Tallies = {stands: [] for stands in STANDS}
-    now = 0.0
-    for photo in every:
-        started = time.process_time()
-        scene = described(photo)
-        loop.costs.describing += time.process_time() - started
-        truth = truth_of(photo)
-        shown = loop.suggestions(scene)
-        points = loop.points(scene)
-        for stands in STANDS:
-            own = helped[stands].correct(shown, truth, points)
-            tallies[stands].append((own, alone[stands].draw(truth)))
-        now += tallies[STANDS[0]][-1][0].seconds
-        loop.approve(photo, scene, truth, now=now)
-        done = len(tallies[STANDS[0]])
-        if done % _REPORT_EVERY == 0 or done == len(every):
-            print(_progress(done, tallies), flush=True)
+    start = 0
+    while start < len(every):
+        is_page = start >= _FIRST and not one_by_one
+        photos_here = every[start : start + (_size(start) if is_page else 1)]
+        checked = []
+        for photo in photos_here:
+            scene, truth = _described(photo, loop), truth_of(photo)
+            shown = loop.suggestions(scene, is_page=is_page)
+            checked.append(Checked(photo, scene, truth, loop.found))
+            for stands in STANDS:
+                if is_page:
+                    seen, size = loop.found[SHOWN], scene.loaded.size
+                    own = helped[stands].check(shown, seen, truth, size)
+                else:
+                    own = helped[stands].correct(shown, truth, loop.points(scene))
+                tallies[stands].append((own, alone[stands].draw(truth)))
+            done = len(tallies[STANDS[0]])
+            if done % _REPORT_EVERY == 0 or done == len(every):
+                print(_progress(done, tallies), flush=True)
+        if is_page:
+            for stands in STANDS:
+                tallies[stands][-1][0].update(["page", "click"])
+        seconds = sum(own.seconds for own, _ in tallies[STANDS[0]])
+        loop.approve(checked, now=seconds)
+        start += len(photos_here)
     return tallies
+
+
+def _size(approved: int) -> int:
+    """Return how many images a page has, as the app does."""
+    return min(max(approved, FEWEST), MOST)
+
+
+def _described(photo: Photo, loop: Loop) -> DescribedImage:
+    started = time.process_time()
+    scene = described(photo)
+    loop.costs.describing += time.process_time() - started
+    return scene
 
 
 def _progress(done: int, tallies: Tallies) -> str:
@@ -443,6 +609,7 @@ def main() -> None:
     parser.add_argument(
         "--training", action=argparse.BooleanOptionalAction, default=False
     )
+    parser.add_argument("--one-by-one", action="store_true", help="no pages")
     parser.add_argument("--minutes", type=float, help="of each run; None: the app's")
     parser.add_argument("--steps-per-minute", type=int, default=_STEPS_PER_MINUTE)
     options = parser.parse_args()
@@ -452,7 +619,9 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             trainer = Trainer(Path(folder), options.minutes, options.steps_per_minute)
             loop = Loop(trainer if options.training else None)
-            tallies = labelled([every[index] for index in order], loop)
+            tallies = labelled(
+                [every[index] for index in order], loop, one_by_one=options.one_by_one
+            )
         print(f"\n{name}, {len(order)} images")
         for stands, rows in tallies.items():
             print(f"IoU {stands}: {_saved(rows)}")

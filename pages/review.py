@@ -12,6 +12,7 @@ from imagebase.ui.review import (
     image_map,
     lists,
     queue,
+    suggestions,
 )
 from imagebase.ui.train import setup
 
@@ -20,6 +21,7 @@ frame.enter()
 # One line a view, in the order of the switch.
 VIEWS = {
     filters.QUEUE: queue.queue,
+    filters.SUGGESTIONS: suggestions.view,
     filters.BOXES: lists.box_table,
     filters.CROPS: crops.contact_sheet,
     filters.IMAGES: lists.image_table,

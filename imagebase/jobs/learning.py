@@ -82,12 +82,14 @@ class Learned(NamedTuple):
     """What to suggest on an image, and the version of the models that found it.
 
     boxes: of the taught and the trained model; those of the run model are elsewhere.
+    seen: what these models saw at all, of the labels that they suggest.
     model_id: of each label.
     choice: which model suggests each label.
     """
 
     version: int
     boxes: Found
+    seen: Found
     model_id: Mapping[str, str]
     choice: ModelChoice
 
@@ -98,11 +100,16 @@ class LearningStatus:
 
     images: that the taught model was fitted on. ap50: by label, of the model that
     suggests it, where it was judged. is_busy: something is on its way.
+    version: of the models, as in `Learned`. dataset: the version of the dataset that
+    was read last. is_behind: images that were approved in it are not learned yet.
     """
 
     images: int = 0
     ap50: Mapping[str, float] = field(default_factory=dict)
     is_busy: bool = False
+    version: int = 0
+    dataset: str = ""
+    is_behind: bool = False
 
 
 class Learner:
@@ -160,7 +167,7 @@ class Learner:
             else TAUGHT_ID
             for label, name in choice.model.items()
         }
-        return Learned(version, choice.suggestions(own), ids, choice)
+        return Learned(version, choice.suggestions(own), choice.shown(own), ids, choice)
 
     def step(self) -> float:
         """Do one piece of work; return the seconds until there may be more."""
@@ -198,6 +205,7 @@ class Learner:
         if version != self._synced:
             self._synced = version
             self._compare()
+            self._tell(is_busy=True)
         if time.monotonic() - self._checked_at > _CHECK_SECONDS:
             self._checked_at = time.monotonic()
             self._follow_training(row)
@@ -422,7 +430,14 @@ class Learner:
             for (name, label), score in self._choice.scores.items()
             if self._choice.model.get(label) == name and score.boxes >= ENOUGH_BOXES
         }
-        self._status = LearningStatus(len(self._examples), ap50, is_busy)
+        self._status = LearningStatus(
+            len(self._examples),
+            ap50,
+            is_busy,
+            self._version,
+            self._synced,
+            is_behind=bool(self._to_put) or self._is_changed,
+        )
 
     def _follow_training(self, row: LearningRow) -> None:
         """Use the model that the dataset uses, judge a new one, and start a run."""

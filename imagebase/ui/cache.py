@@ -148,6 +148,21 @@ def _plain_tile(scope: Scope, image_id: str) -> str:
     return tile_url(inner)
 
 
+def whole_picture(scope: Scope, record: ImageRecord) -> str:
+    """Return an image at 480 px in a data URL, its ignore areas hatched.
+
+    A placeholder where its file is unreadable.
+    """
+    try:
+        jpeg = thumbnail(scope, record.image_id)
+    except _UNREADABLE:
+        return no_picture(record)
+    if record.ignored:
+        rgb = draw_ignored(_opened(jpeg).rgb, record.ignored, from_size=record.size)
+        jpeg = encode_jpeg(rgb, quality=85)
+    return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode("ascii")
+
+
 def no_picture(record: ImageRecord) -> str:
     """Return the placeholder of an unreadable image, in a data URL."""
     return placeholder(record.file_name, TILE)

@@ -15,7 +15,7 @@ from imagebase.annotation.coverage import is_inside
 from imagebase.detection.merge import still_suggested
 from imagebase.geometry import as_xyxy, pairwise_iou
 from imagebase.jobs.learning import TAUGHT_ID, Learned
-from imagebase.learning.choice import ONE_OBJECT_IOU, RUN
+from imagebase.learning.choice import ONE_OBJECT_IOU, RUN, Found
 from imagebase.learning.schedule import QUICK
 from imagebase.store.learning import LearningState
 from imagebase.ui import services, state
@@ -90,6 +90,12 @@ def suggestions(
     return (*_apart_from(others, own), *own)
 
 
+def seen(record: ImageRecord) -> Found:
+    """Return all that the models learned here see in an image, sure or not."""
+    learned = _on_screen().get(_key(record.image_id))
+    return Found.of([]) if learned is None else _wanted(learned.seen, record)
+
+
 def _key(image_id: str) -> tuple[str, str]:
     return state.scope().dataset_id, image_id  # one image may be in several
 
@@ -102,12 +108,7 @@ def _on_screen() -> dict[tuple[str, str], Learned]:
 
 
 def _annotations(learned: Learned, record: ImageRecord) -> tuple[Annotation, ...]:
-    boxes = learned.boxes
-    # Labels may have been renamed or deleted since.
-    shown = services.store().labels(state.scope()).shown_names
-    boxes = boxes.rows(np.isin(boxes.label, shown))
-    if record.ignored:
-        boxes = boxes.rows(~is_inside(boxes.xyxy, record.ignored, record.size))
+    boxes = _wanted(learned.boxes, record)
     found: list[Annotation] = []
     rows = (boxes.xyxy.tolist(), boxes.confidence.tolist(), boxes.label.tolist())
     for xyxy, confidence, label in zip(*rows, strict=True):
@@ -122,6 +123,15 @@ def _annotations(learned: Learned, record: ImageRecord) -> tuple[Annotation, ...
         )
         found.append(annotation)
     return still_suggested(record, found)
+
+
+def _wanted(boxes: Found, record: ImageRecord) -> Found:
+    """Leave out boxes in ignore areas, and of labels that are called otherwise now."""
+    shown = services.store().labels(state.scope()).shown_names
+    boxes = boxes.rows(np.isin(boxes.label, shown))
+    if record.ignored:
+        boxes = boxes.rows(~is_inside(boxes.xyxy, record.ignored, record.size))
+    return boxes
 
 
 def _apart_from(

@@ -23,7 +23,7 @@ FOUND = Found(
 @pytest.fixture(autouse=True)
 def learned(monkeypatch: pytest.MonkeyPatch) -> None:
     """A dataset that has learned two labels, and another one with the same image."""
-    known = Learned(1, FOUND, {"disc": TAUGHT_ID}, ModelChoice())
+    known = Learned(1, FOUND, FOUND, {"disc": TAUGHT_ID}, ModelChoice())
     learner = SimpleNamespace(
         learned=lambda scope, _: known if scope.dataset_id == "one" else None
     )

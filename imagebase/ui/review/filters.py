@@ -17,6 +17,7 @@ from imagebase.ui.find_more import VIEW_KEY
 from imagebase.wording import percent
 
 QUEUE: Final = "Queue"
+SUGGESTIONS: Final = "Suggestions"
 BOXES: Final = "Boxes"
 CROPS: Final = "Crops"
 IMAGES: Final = "Images"
