@@ -87,7 +87,7 @@ def view() -> None:
 
 @widgets.guarded
 def _proofs(is_waiting: bool) -> None:
-    widgets.go_to_editor()
+    widgets.go_on()
     bulk_progress.leave_fragment()
     state.leave_deleted_dataset()
     page = _page()
