@@ -39,7 +39,18 @@ def follow(record: ImageRecord, following: Sequence[str]) -> None:
     services.learner().follow(scope, [record.image_id, *following])
     if is_news(record):
         show([record.image_id])
+    note_on_screen(record)
+
+
+def note_on_screen(record: ImageRecord) -> None:
+    """Note that an image is on screen, with what was put there."""
     st.session_state[_REVISION] = (*_key(record.image_id), record.revision)
+
+
+def show_ahead(image_ids: Iterable[str]) -> None:
+    """Put what was learned by now on images that the browser may show next."""
+    if services.store().learning(state.scope()).state is not LearningState.OFF:
+        show(image_ids)
 
 
 def is_news(record: ImageRecord) -> bool:

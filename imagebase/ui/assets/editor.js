@@ -1,6 +1,6 @@
 // The box editor: draws, selects, moves and labels boxes on an image, and sends each change
-// to the server at once. `boxes.js`, `outbox.js`, `picker.js`, `pointing.js`, `guesses.js`,
-// `keys.js` and `display.js` come before this text in the same module.
+// to the server at once. `boxes.js`, `outbox.js`, `ahead.js`, `picker.js`, `pointing.js`,
+// `guesses.js`, `keys.js` and `display.js` come before this text in the same module.
 //
 // The server fills it with boxes under a tag. The editor sends back all boxes of a tag, and
 // the keys that were pressed, each with the image it was meant for.
@@ -22,6 +22,7 @@ const PIXELS_FROM = 4; // from this scale on, pixels are drawn sharp
 const DETAIL_PX = 1600; // the server's largest detail
 const CHIP_PX = 16;
 const HANDLE_PX = 9;
+const KEPT_SHOWN = 16; // as many fillings back the boxes on screen are remembered
 const BAR_PX = 42; // height of the button row with its margins
 const GREY = "#888888";
 const PINS = "imagebase.pins/";
@@ -80,13 +81,14 @@ export default function (component) {
 
 function memoryOf(key) {
   if (!memories.has(key)) {
-    memories.set(key, { outbox: new Outbox(), shown: null });
+    memories.set(key, { outbox: new Outbox(), shown: new Map() });
   }
   return memories.get(key);
 }
 
 window.addEventListener("beforeunload", (event) => {
-  const isUnsaved = [...memories.values()].some(({ outbox }) => outbox.unsaved("").all);
+  const isUnsaved = [...memories.values()].some(({ outbox }) =>
+    outbox.unsaved("").all || outbox.actions.some(([, name]) => DECIDING.has(name)));
   if (isUnsaved) event.preventDefault();
 });
 
@@ -118,6 +120,7 @@ class Editor {
     this.waiting = null; // for the answer to a key that leaves the image
     this.repeats = 0; // of the key that is held
     this.last = null; // the last drawing of a run of presses
+    this.ahead = new Ahead(this);
     this.path = location.pathname;
     this.mark = document.head.appendChild(document.createElement("style"));
     this.ink = document.createElement("canvas").getContext("2d");
@@ -160,6 +163,7 @@ class Editor {
     this.outbox.onChange = () => this.onOutbox();
     this.outbox.open(data.place);
     this.keys.take();
+    this.ahead.hear(data.done ?? 0);
     this.take(data.filling);
     this.guesses.fill();
     this.resize();
@@ -171,7 +175,7 @@ class Editor {
   }
 
   take(filling) {
-    if (filling.tag === this.filling?.tag) return;
+    if (filling.tag === this.filling?.tag || this.ahead.isPending) return;
     this.held = filling;
     if (this.gesture) return; // filled when the pointer is up
     this.flush();
@@ -202,8 +206,7 @@ class Editor {
 
   // The boxes of a filling, with later changes.
   filled(filling) {
-    const { shown } = this.memory;
-    const boxes = shown?.tag === filling.tag ? shown.boxes : filling.boxes;
+    const boxes = this.memory.shown.get(filling.tag) ?? filling.boxes;
     this.outbox.start(filling.image, filling.tag, boxes);
     return boxes;
   }
@@ -222,21 +225,34 @@ class Editor {
     this.root.dataset.ready = "";
     clearTimeout(this.blindTimer);
     this.blindTimer = setTimeout(() => this.see(), BLIND_MS);
-    this.showPicture(hub.parcels.get(`${this.key}/picture`));
+    const bitmap = this.ahead.take(this.image);
+    if (bitmap) this.keepPicture(bitmap);
+    else this.showPicture(this.ahead.pictureOf(this.image));
     this.showDetail(hub.parcels.get(`${this.key}/detail`));
     this.fit();
     this.onOutbox();
   }
 
+  // As `see`, once the image has been on screen for a moment.
+  seeOnceDrawn() {
+    clearTimeout(this.blindTimer);
+    this.root.dataset.ready = "";
+    this.isBlind = true;
+    const { image } = this;
+    const see = () => image === this.image && this.isBlind && this.see(SEEN_MS - CALM_MS);
+    this.blindTimer = setTimeout(see, BLIND_MS);
+    requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(see, CALM_MS)));
+  }
+
   // Image and boxes are visible from now on.
-  see() {
+  see(seenMs = SEEN_MS) {
     clearTimeout(this.blindTimer);
     this.root.dataset.ready = "";
     this.isBlind = false;
     this.pointing.askKnown();
     this.blindTimer = setTimeout(() => {
       this.root.dataset.ready = this.image;
-    }, SEEN_MS);
+    }, seenMs);
   }
 
   get isReady() {
@@ -245,7 +261,9 @@ class Editor {
 
   receive(parcel) {
     if (parcel.editor !== this.key) return;
-    if (parcel.kind === "picture") this.showPicture(parcel);
+    const isAhead = parcel.kind === "picture" && parcel.image !== this.image;
+    if (isAhead) this.ahead.prepare(parcel);
+    else if (parcel.kind === "picture") this.showPicture(parcel);
     if (parcel.kind === "detail") this.showDetail(parcel);
     this.pointing.receive(parcel);
     if (parcel.kind === "guess") this.guesses.hear(parcel);
@@ -268,21 +286,23 @@ class Editor {
       this.fill();
     }
     this.root.classList.toggle("waiting", Boolean(this.waiting));
-    this.mark.textContent = unsaved.all ? MARK : "";
-    this.notice.hidden = !unsaved.isOverdue;
+    this.mark.textContent = (unsaved.all ? MARK : "") + this.ahead.style;
+    this.notice.hidden = !unsaved.isOverdue && !this.ahead.isOverdue;
     this.notice.querySelector("span").textContent = this.inWords(unsaved);
     this.notice.querySelector("button").hidden = !unsaved.own;
     const isDone = !outbox.drawings.size;
     Object.assign(this.root.dataset, {
       seq: outbox.seq || "", savedSeq: isDone ? outbox.seq || "" : "", unsaved: unsaved.all,
-      waiting: this.waiting?.name ?? "",
+      waiting: this.waiting?.name ?? "", leaps: this.ahead.leaps.length,
     });
   }
 
   inWords({ all, own, why, isRefusedElsewhere }) {
-    const changes = `${all} ${all === 1 ? "change" : "changes"} not saved`;
+    const changes = all || !this.ahead.isPending
+      ? `${all} ${all === 1 ? "change" : "changes"} not saved` : "The image before is not saved";
     const where = own === all ? "" : own ? " here and on other images" : " on other images";
-    const held = this.waiting ? " Continues once saved; press Escape to stay." : "";
+    let held = this.waiting ? " Continues once saved; press Escape to stay." : "";
+    if (!held && this.ahead.isPending) held = " Press Escape to go back to it.";
     const elsewhere = isRefusedElsewhere && "Open the other image to see why.";
     return `${changes}${where}. ${why || elsewhere || "The server is not responding."} ` +
       `Retrying …${held}`;
@@ -338,7 +358,9 @@ class Editor {
   async showPicture(parcel) {
     if (parcel?.image !== this.image) return this.keepBitmap("picture", null);
     if (this.bitmaps.picture?.image === this.image) return;
-    await this.decode("picture", parcel, [0, 0, ...this.size]);
+    const { image } = this;
+    const bitmap = await this.decode("picture", parcel);
+    if (bitmap && image === this.image) this.keepPicture(bitmap);
   }
 
   async showDetail(parcel) {
@@ -346,22 +368,36 @@ class Editor {
     if (parcel?.image !== this.image || !parcel.box) return this.askSoon();
     const box = this.bitmaps.detail?.box;
     if (this.bitmaps.detail?.image === this.image && isSame(box, parcel.box)) return;
-    await this.decode("detail", parcel, parcel.box);
+    const bitmap = await this.decode("detail", parcel);
+    if (bitmap) this.keepPart("detail", bitmap, parcel.box);
   }
 
-  async decode(kind, parcel, box) {
+  // The decoded picture of a parcel; null where it cannot be read or is out of date.
+  async decode(kind, parcel) {
     const { image } = this;
     this.decoding[kind] = parcel;
     const decoded = await createImageBitmap(new Blob([parcel.bytes])).catch(() => null);
-    if (!decoded) return this.see();
-    if (image !== this.image || this.decoding[kind] !== parcel) return decoded.close();
-    const scale = decoded.width / (box[2] - box[0]);
-    this.keepBitmap(kind, { image, box, scale, bitmap: decoded });
+    if (!decoded) this.see();
+    else if (image === this.image && this.decoding[kind] === parcel) return decoded;
+    decoded?.close();
+    return null;
+  }
+
+  keepPicture(bitmap) {
+    this.keepPart("picture", bitmap, [0, 0, ...this.size]);
+  }
+
+  // box: the part of the image that the bitmap shows.
+  keepPart(kind, bitmap, box) {
+    const scale = bitmap.width / (box[2] - box[0]);
+    this.keepBitmap(kind, { image: this.image, box, scale, bitmap });
     this.askSoon();
   }
 
   keepBitmap(kind, kept) {
-    this.bitmaps[kind]?.bitmap.close();
+    const last = this.bitmaps[kind];
+    if (last && kind === "picture" && last.image !== this.image) this.ahead.keep(last);
+    else last?.bitmap.close();
     this.bitmaps[kind] = kept;
     if (kind === "picture" && !kept) this.keepBitmap("detail", null);
     if (kind === "picture" && kept) this.see();
@@ -381,11 +417,19 @@ class Editor {
   note(amends = 0) {
     const first = this.nudgeTimer ? this.firstOfRun() : amends;
     const boxes = this.boxes.map((one) => ({ ...one, box: [...one.box] }));
-    this.memory.shown = { tag: this.tag, boxes };
+    this.remember(boxes);
     this.outbox.draw(this.image, this.tag, boxes, first);
     if (this.nudgeTimer) this.noteRun(first || this.outbox.seq);
     clearTimeout(this.nudgeTimer);
     this.nudgeTimer = null;
+  }
+
+  // The boxes on screen, by the tag of their filling.
+  remember(boxes) {
+    const { shown } = this.memory;
+    shown.delete(this.tag);
+    shown.set(this.tag, boxes);
+    if (shown.size > KEPT_SHOWN) shown.delete(shown.keys().next().value);
   }
 
   // Number of the first drawing of a run of presses that moved the same box; 0 if a run
@@ -425,11 +469,15 @@ class Editor {
 
   // Request an action of the page on this image; once, even if the key repeats.
   act(name) {
-    if (ONCE.has(name) && this.outbox.actions.some((one) => one[1] === name)) return;
+    const isAsked = ([, other, image]) => other === name && image === this.image;
+    if (ONCE.has(name) && this.outbox.actions.some(isAsked)) return;
     if (this.nudgeTimer) this.note();
-    const count = this.outbox.act(name, this.image, this.tag);
-    if (LEAVING.has(name) || name.startsWith("show:")) this.waiting = { name, count };
+    const next = this.waiting ? null : this.ahead.after(name);
+    const count = this.outbox.act(name, this.image, this.tag, next);
+    const isLeaving = LEAVING.has(name) || name.startsWith("show:");
+    if (isLeaving && !next) this.waiting = { name, count };
     this.send();
+    if (next) this.ahead.leap(next, count);
   }
 
   get isBusy() {
@@ -560,7 +608,7 @@ class Editor {
   }
 
   colourOf(label) {
-    return this.colours.get(label) ?? GREY;
+    return this.colours.get(label) ?? this.ahead.colourOf(label) ?? GREY;
   }
 
   // ------------------------------------------------------------------ keys
@@ -675,7 +723,7 @@ class Editor {
     else if (!this.help.hidden) this.keys.toggle();
     else if (this.display.isOpen) this.display.toggle();
     else if (this.selected) this.select(null);
-    else if (!this.pointing.hide()) this.isTabFree = true;
+    else if (!this.ahead.back() && !this.pointing.hide()) this.isTabFree = true;
   }
 
   goNowhere() {
@@ -700,13 +748,18 @@ class Editor {
     event.preventDefault();
     event.stopImmediatePropagation();
     if (isHeld) this.notice.hidden = !this.outbox.unsaved(this.image).own;
-    else if (name && this.isBlind && PASSING.has(name) && !this.waiting) this.act(name);
+    else if (name && this.mayPass && PASSING.has(name)) this.act(name);
     else if (name) this.run(name);
     else if (!this.isBusy) this.onPill(button);
   }
 
   get mayLeave() {
-    return !this.isBusy && !this.outbox.unsaved(this.image).own;
+    return !this.isBusy && !this.ahead.isPending && !this.outbox.unsaved(this.image).own;
+  }
+
+  // The image has not come yet.
+  get mayPass() {
+    return this.isBlind && !this.bitmaps.picture && !this.waiting;
   }
 
   onPill(button) {
@@ -782,6 +835,7 @@ class Editor {
     this.mark.remove();
     this.picker.close();
     this.pointing.stop();
+    this.ahead.stop();
     this.stopper.abort();
     this.observer.disconnect();
     hub.listeners.delete(this.receiver);
@@ -1205,7 +1259,7 @@ class Editor {
   ask() {
     const { picture, detail } = this.bitmaps;
     const needed = Math.min(this.view.scale * devicePixelRatio, 1);
-    if (!picture || !this.askForDetail || picture.scale >= needed * 0.95) return;
+    if (!picture || !this.askForDetail || this.ahead.isPending || picture.scale >= needed * 0.95) return;
     const [width, height] = this.size;
     const seen = [...this.toImage([0, 0]), ...this.toImage(this.room)];
     const inSight = [
@@ -1290,8 +1344,9 @@ class Editor {
 
   // Ignore areas and a reviewer's marks: shown, not editable.
   drawShapes() {
-    const { shapes } = this.given;
-    const paths = shapes?.image === this.image ? shapes.paths : [];
+    const shapes = [this.given.shapes, this.filling.shapes]
+      .find((one) => one?.image === this.image);
+    const paths = shapes?.paths ?? [];
     const key = JSON.stringify(paths);
     if (key !== this.shapesKey) {
       this.shapesKey = key;

@@ -92,10 +92,11 @@ class Outbox {
     this.keep(key);
   }
 
-  // tag: of the boxes on screen.
-  act(name, image, tag) {
+  // tag: of the boxes on screen. next: what is shown from now on, before the answer.
+  act(name, image, tag, next = null) {
     this.count += 1;
-    this.actions.push([this.count, name, image, tag]);
+    const then = next ? [next.image, next.tag] : [];
+    this.actions.push([this.count, name, image, tag, ...then]);
     return this.count;
   }
 

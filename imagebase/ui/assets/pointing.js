@@ -72,8 +72,9 @@ class Pointing {
 
   // The image comes first: the models would take the time that it needs.
   askKnown(parcel = hub.parcels.get(`${this.editor.key}/known`)) {
-    const { image, isBlind } = this.editor;
-    if (!parcel || parcel.image === image || isBlind || this.askedFor === image) return;
+    const { image, isBlind, ahead } = this.editor;
+    if (isBlind || ahead.isPending || this.askedFor === image) return;
+    if (!parcel || parcel.image === image) return;
     parcel.ask({ image });
     this.askedFor = image;
   }

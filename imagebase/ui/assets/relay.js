@@ -18,6 +18,6 @@ export default function ({ data, setTriggerValue }) {
     bytes: data.subarray(end + 1),
     ask: (wish) => setTriggerValue("ask", wish),
   };
-  hub.parcels.set(`${head.editor}/${head.kind}`, parcel);
+  hub.parcels.set(`${head.editor}/${head.kind}${head.place ?? ""}`, parcel);
   for (const listener of hub.listeners) listener(parcel);
 }

@@ -3,9 +3,10 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from imagebase.annotation import Annotation, Box, ImageRecord, LabelSet, Size
 from imagebase.annotation.areas import Shape, ShapeKind
@@ -44,11 +45,16 @@ _WISH: Final = ".wish"
 _KNOWN: Final = ".known"
 _LOOKS: Final = ".looks"
 _FRESH: Final = ".fresh"
+_PICTURES: Final = ".pictures"
+# Pictures in the browser: of the image on screen, and of those that may be next.
+_PICTURE_PLACES: Final = 3
+MOST_AHEAD: Final = _PICTURE_PLACES - 1
 _BELOW_PX: Final = 90
 # The text of one module.
 _SCRIPTS: Final = (
     "boxes.js",
     "outbox.js",
+    "ahead.js",
     "picker.js",
     "pointing.js",
     "guesses.js",
@@ -92,6 +98,17 @@ def svg_path(shape: Shape) -> str:
     return f"M{path}" if is_brush else f"M{path}Z"
 
 
+class AheadImage(NamedTuple):
+    """An image that may be shown next, as the editor would show it.
+
+    suggested: boxes that are not stored. picture: as of `draw_editor`.
+    """
+
+    record: ImageRecord
+    suggested: Sequence[Annotation]
+    picture: bytes
+
+
 def draw_editor(
     record: ImageRecord,
     *,
@@ -110,12 +127,14 @@ def draw_editor(
     labels_chosen: int = 0,
     pinned: Mapping[str, int] = MappingProxyType({}),
     marks: Sequence[Shape] = (),
+    is_news: bool = False,
     below_px: int = _BELOW_PX,
     key: str = CANVAS_KEY,
-) -> None:
+) -> Sequence[DeltaGenerator]:
     """Draw the editor with the record's boxes; edits are saved at once.
 
-    Call `settle` first and pass the record read after it.
+    Call `settle` first and pass the record read after it. Returns the places for
+    `draw_ahead`.
 
     Args:
         picture: the whole image as JPEG, PNG or WebP bytes, possibly smaller.
@@ -136,6 +155,7 @@ def draw_editor(
         pinned: digits of the pinned labels.
         labels_chosen: how often `current_label` was chosen beside the editor.
         marks: of reviewers, shown like ignore areas.
+        is_news: somebody else has saved the record since it was on screen.
         below_px: CSS pixels of the window to leave free below the editor.
     """
     editor = _editor(key)
@@ -144,10 +164,13 @@ def draw_editor(
     was_left = key not in st.session_state  # the browser has dropped the editor
     view = record.with_annotations([*record.annotations, *suggested])
     if was_left or not editor.shows(view):
-        editor.fill(view, {box.annotation_id: box for box in suggested})
+        editor.fill(view, _by_id(suggested), is_new=was_left)
+    if is_news:
+        editor.outdate(record.image_id)
     # Without a gap between the invisible components.
     with st.container(gap=None):
-        _relay(key, "picture", {"image": record.image_id}, picture)
+        places = [st.container(gap=None) for _ in range(_PICTURE_PLACES + 1)]
+        _picture(places, record.image_id, picture, key)
         _component()(
             key=key,
             data={
@@ -160,6 +183,7 @@ def draw_editor(
                 "keysKept": keys.kept(),
                 "below": below_px,
                 "place": access.place,
+                "done": editor.actions_done,
                 "offered": list(offered_labels),
                 "guesses": guess is not None,
                 "buttons": BUTTONS,
@@ -178,6 +202,61 @@ def draw_editor(
         if guess is not None:
             _guesses(record.image_id, guess, key)
         _relay(key, "answer", editor.answer())
+    return places
+
+
+def draw_ahead(
+    places: Sequence[DeltaGenerator],
+    images: Sequence[AheadImage],
+    *,
+    following: Mapping[str, Mapping[str, str]],
+    labels: LabelSet,
+    key: str = CANVAS_KEY,
+) -> None:
+    """Send the images that may be next, so that the editor can show them at once.
+
+    Call it last: what the person waits for comes first.
+
+    Args:
+        places: from `draw_editor`.
+        images: at most `MOST_AHEAD`.
+        following: by image on screen and action, the image that it leads to.
+    """
+    editor = _editor(key)
+    fillings, colours = [], dict[str, str]()
+    editor.forget_ahead([image.record.image_id for image in images])
+    for record, suggested, _ in images:
+        view = record.with_annotations([*record.annotations, *suggested])
+        filling = editor.fill_ahead(record, view, _by_id(suggested))
+        fillings.append({**filling, "shapes": overlay(record, ())})
+        colours |= dict(_colours(view, labels))
+    head = {"fillings": fillings, "following": following, "labels": [*colours.items()]}
+    with places[_PICTURE_PLACES]:
+        _relay(key, "ahead", head)
+    for image in images:
+        _picture(places, image.record.image_id, image.picture, key)
+
+
+def _by_id(annotations: Iterable[Annotation]) -> dict[str, Annotation]:
+    return {annotation.annotation_id: annotation for annotation in annotations}
+
+
+def _picture(
+    places: Sequence[DeltaGenerator], image_id: str, picture: bytes, key: str
+) -> None:
+    """Send a picture in the place that it has; else in that of the oldest one."""
+    name = _EDITOR + key + _PICTURES
+    # By image, the oldest first.
+    known: dict[str, int] = st.session_state.setdefault(name, {})
+    if image_id in known:
+        place = known.pop(image_id)
+    elif len(known) < _PICTURE_PLACES:
+        place = len(known)
+    else:
+        place = known.pop(next(iter(known)))
+    known[image_id] = place
+    with places[place]:
+        _relay(key, "picture", {"image": image_id, "place": place}, picture)
 
 
 def settle(*, key: str = CANVAS_KEY) -> None:
@@ -203,6 +282,12 @@ def suggested_under(
 ) -> tuple[Annotation, ...] | None:
     """Return the suggestions that a tag showed; None if this session cannot know."""
     return _editor(key).suggested_under(tag, image_id)
+
+
+def is_outdated(tag: str, *, key: str = CANVAS_KEY) -> bool:
+    """Say whether somebody else has saved another version than a tag shows."""
+    showing = _editor(key).showings.get(tag)
+    return showing is not None and showing.is_outdated
 
 
 def report(problem: str, *, key: str = CANVAS_KEY) -> None:
@@ -237,6 +322,7 @@ def _listen(on_action: Callable[[Action], None], key: str) -> None:
     message = _settle(key, interruptions)
     editor = undisturbed(lambda: _editor(key), interruptions)
     for action in editor.take_actions(message):
+        editor.enter(action.then_tag)
         on_action(action)
     if interruptions:
         raise interruptions[-1]
@@ -360,7 +446,7 @@ def _relay(
     """Send data to the editor; Streamlit sends large data only once."""
     relay = st.components.v2.component("imagebase_relay", js=_text("relay.js"))
     relay(
-        key=f"{key}.{kind}",
+        key=f"{key}.{kind}{head.get('place', '')}",
         data=parcel({"editor": key, "kind": kind, **head}, content),
         on_ask_change=on_ask_change,
     )

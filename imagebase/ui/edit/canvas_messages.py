@@ -17,6 +17,8 @@ from imagebase.annotation import Box, ImageRecord
 from imagebase.editing.records import ShownBox
 
 _MAX_EDGE: Final = sys.float_info.max
+# Of an action, beside its number and name.
+_ACTION_TEXTS: Final = 4
 _ID: Final = re.compile(r"[\w.-]{1,64}", re.ASCII)
 
 
@@ -66,12 +68,16 @@ class Action(NamedTuple):
     """An action of a key or button, numbered, and the image it was meant for.
 
     tag: of the filling that was on screen.
+    then, then_tag: the image that the editor shows since, before the answer, and the
+        tag of its filling; or empty.
     """
 
     number: int
     name: str
     image_id: str = ""
     tag: str = ""
+    then: str = ""
+    then_tag: str = ""
 
 
 class FreshBox(NamedTuple):
@@ -240,10 +246,7 @@ def _box(value: object) -> ShownBox | None:
 
 def _action(value: object) -> Action | None:
     match value:
-        case [int(number), str(name)]:
-            return Action(number, name)
-        case [int(number), str(name), str(image_id)]:
-            return Action(number, name, image_id)
-        case [int(number), str(name), str(image_id), str(tag)]:
-            return Action(number, name, image_id, tag)
+        case [int(number), str(name), *rest] if len(rest) <= _ACTION_TEXTS:
+            texts = [text for text in rest if isinstance(text, str)]
+            return Action(number, name, *texts) if texts == rest else None
     return None

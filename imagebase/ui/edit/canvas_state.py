@@ -11,7 +11,7 @@ server, brings the boxes that it started from.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final, NamedTuple
@@ -23,8 +23,8 @@ from imagebase.errors import ImageBaseError, NotFoundError, RevisionConflictErro
 from imagebase.ui.edit.canvas_messages import Action, Drawing, Message, Where, filling
 from imagebase.ui.state import undisturbed
 
-# Messages may be late by this many fillings.
-_KEPT_TAGS: Final = 16
+# Messages may be late by this many fillings, those sent ahead among them.
+_KEPT_TAGS: Final = 48
 _KEPT_ANSWERS: Final = 64
 
 _UNREADABLE: Final = "The server cannot read this change; discard it."
@@ -44,6 +44,8 @@ class RecordAccess:
         the error is shown.
     is_disputed: says whether a version of an image still has to be chosen.
     amend: like `save`, as one step to undo with the last save; None saves.
+    on_shown: is called with the record of an image that the editor shows by now, before
+        this session was asked for it.
     """
 
     load: Callable[[str], ImageRecord]
@@ -54,6 +56,16 @@ class RecordAccess:
     place: str = ""
     is_disputed: Callable[[str], bool] = lambda _: False
     amend: Callable[[ImageRecord], ImageRecord] | None = None
+    on_shown: Callable[[ImageRecord], None] | None = None
+
+
+class VisibleBox(NamedTuple):
+    """The visible properties of a box: if they are equal, no new filling is needed."""
+
+    annotation_id: str
+    box: Box
+    label: str
+    is_untouched: bool
 
 
 @dataclass(slots=True)
@@ -63,6 +75,10 @@ class Showing:
     is_late: this session did not fill it, and knows of it from the browser alone.
     suggested: those of the boxes that the record has not, by id; touched, it gets them.
     is_own: this session filled it.
+    synced: the boxes that the browser shows; None: fill again.
+    filling: what was sent.
+    ahead: the record, where it was sent before the image is on screen.
+    is_outdated: somebody else has saved another version since.
     """
 
     image_id: str
@@ -72,6 +88,10 @@ class Showing:
     is_late: bool = False
     suggested: Mapping[str, Annotation] = field(default_factory=dict)
     is_own: bool = True
+    synced: tuple[VisibleBox, ...] | None = None
+    filling: dict[str, Any] = field(default_factory=dict)
+    ahead: ImageRecord | None = None
+    is_outdated: bool = False
 
     def view_of(self, record: ImageRecord) -> ImageRecord:
         """Return the record together with its unsaved suggestions."""
@@ -85,20 +105,11 @@ class Showing:
         return record.with_annotations([*record.annotations, *rest]) if rest else record
 
 
-class VisibleBox(NamedTuple):
-    """The visible properties of a box: if they are equal, no new filling is needed."""
-
-    annotation_id: str
-    box: Box
-    label: str
-    is_untouched: bool
-
-
 @dataclass(slots=True)
 class Editor:
     """One session's editor.
 
-    synced: the boxes that the browser shows; None: fill again.
+    ahead: by image, the tag of what was sent before it is on screen.
     booked: by image, the number of the last saved drawing.
     refused: by image, the number of the last refused drawing, and the reason.
     problem: another error message.
@@ -107,34 +118,93 @@ class Editor:
 
     access: RecordAccess | None = None
     tag: str = ""
-    filling: dict[str, Any] = field(default_factory=dict)
     showings: dict[str, Showing] = field(default_factory=dict)
-    synced: tuple[VisibleBox, ...] | None = None
+    ahead: dict[str, str] = field(default_factory=dict)
     booked: dict[Where, int] = field(default_factory=dict)
     refused: dict[Where, tuple[int, str]] = field(default_factory=dict)
     problem: str = ""
     actions_done: int = 0
 
+    @property
+    def filling(self) -> dict[str, Any]:
+        """What the editor was filled with last."""
+        return self.showings[self.tag].filling
+
     def shows(self, record: ImageRecord) -> bool:
         """Say whether the editor shows the current record."""
-        showing = self.showings.get(self.tag)
+        return self._is_view(self.showings.get(self.tag), record)
+
+    def _is_view(self, showing: Showing | None, record: ImageRecord) -> bool:
         if showing is None or showing.image_id != record.image_id:
             return False
         is_here = _dataset(showing.access) == _dataset(self.access)
-        return is_here and self.synced == _seen(record)
+        return is_here and showing.synced == _seen(record)
 
     def fill(
-        self, record: ImageRecord, suggested: Mapping[str, Annotation] | None = None
+        self,
+        record: ImageRecord,
+        suggested: Mapping[str, Annotation] | None = None,
+        *,
+        is_new: bool = False,
     ) -> None:
         """Fill the editor with the record's boxes, under a new tag.
 
-        suggested: the unsaved ones of these boxes, by id.
+        If the same was sent ahead, the editor shows it by now, under that tag.
+
+        Args:
+            suggested: the unsaved ones of these boxes, by id.
+            is_new: the editor has nothing.
         """
-        self.tag = f"{record.image_id[:12]}/{record.revision}/{new_id()[:8]}"
+        tag = self.ahead.pop(record.image_id, "")
+        if is_new or not self._is_view(self.showings.get(tag), record):
+            tag = self._send(record, suggested)
+        self.tag = tag
+        self.showings[tag].ahead = None
+
+    def fill_ahead(
+        self,
+        stored: ImageRecord,
+        view: ImageRecord,
+        suggested: Mapping[str, Annotation] | None = None,
+    ) -> dict[str, Any]:
+        """Return the filling for an image that may be shown next.
+
+        stored: the record. view: the same with its suggestions.
+        """
+        tag = self.ahead.get(view.image_id, "")
+        if not self._is_view(self.showings.get(tag), view):
+            tag = self._send(view, suggested)
+            self.showings[tag].ahead = stored
+            self.ahead[view.image_id] = tag
+        return self.showings[tag].filling
+
+    def forget_ahead(self, image_ids: Collection[str]) -> None:
+        """Forget what was sent ahead, but for these images."""
+        for image_id in self.ahead.keys() - {*image_ids}:
+            del self.ahead[image_id]
+
+    def outdate(self, image_id: str) -> None:
+        """Note that only the newest filling shows what somebody else has saved."""
+        for tag, showing in self.showings.items():
+            if showing.image_id == image_id and tag != self.tag:
+                showing.is_outdated = True
+
+    def enter(self, tag: str) -> None:
+        """Note that the editor shows what was sent ahead under a tag, if it was."""
+        showing = self.showings.get(tag)
+        if showing is None or showing.ahead is None:
+            return
+        record, showing.ahead = showing.ahead, None
+        if showing.access is not None and showing.access.on_shown is not None:
+            showing.access.on_shown(record)
+
+    def _send(
+        self, record: ImageRecord, suggested: Mapping[str, Annotation] | None
+    ) -> str:
+        tag = f"{record.image_id[:12]}/{record.revision}/{new_id()[:8]}"
         place = "" if self.access is None else self.access.place
         seq = self.booked.get(Where(place, record.image_id), 0)
-        self.filling = filling(record, tag=self.tag, seq=seq)
-        self.showings[self.tag] = Showing(
+        self.showings[tag] = Showing(
             image_id=record.image_id,
             boxes=tuple(
                 ShownBox(annotation.annotation_id, annotation.box, annotation.label)
@@ -142,10 +212,12 @@ class Editor:
             ),
             access=self.access,
             suggested=suggested or {},
+            synced=_seen(record),
+            filling=filling(record, tag=tag, seq=seq),
         )
         while len(self.showings) > _KEPT_TAGS:
-            del self.showings[next(iter(self.showings))]
-        self.synced = _seen(record)
+            del self.showings[next(old for old in self.showings if old != self.tag)]
+        return tag
 
     def suggested_under(self, tag: str, image_id: str) -> tuple[Annotation, ...] | None:
         """Return the suggestions that a tag showed; None if this session cannot know.
@@ -160,7 +232,8 @@ class Editor:
 
     def refill(self) -> None:
         """Fill again at the next run."""
-        self.synced = None
+        if self.tag in self.showings:
+            self.showings[self.tag].synced = None
 
     def book(self, message: Message, interruptions: list[BaseException]) -> None:
         """Save the changes of a message; doing so twice does no harm."""
@@ -199,6 +272,7 @@ class Editor:
         access = self.access if is_here and self.access else showing.access
         if drawing.boxes == showing.boxes:
             return _DISPUTED if access.is_disputed(showing.image_id) else ""
+        self.enter(drawing.tag)
         is_amendment = 0 < drawing.amends <= self.booked.get(drawing.where, 0)
         save = partial(
             _merge_and_save,
@@ -212,16 +286,16 @@ class Editor:
             saved = undisturbed(save, interruptions)
         except (RevisionConflictError, NotFoundError) as error:
             # Reported once: a second try would overwrite the other person's change.
-            showing.boxes, self.synced = drawing.boxes, None
+            showing.boxes, showing.synced = drawing.boxes, None
+            self.refill()
             undisturbed(partial(self._report, error, access), interruptions)
             return _DISPUTED if access.is_disputed(showing.image_id) else ""
         except ImageBaseError as error:
             return _reason(error)
         showing.boxes, showing.is_late = drawing.boxes, False
-        if drawing.tag == self.tag:
-            view = showing.view_of(saved)
-            is_true = _is_true_view(drawing.boxes, view)
-            self.synced = _seen(view) if is_true else None
+        view = showing.view_of(saved)
+        is_true = _is_true_view(drawing.boxes, view)
+        showing.synced = _seen(view) if is_true else None
         return ""
 
     def _late(self, drawing: Drawing) -> Showing | None:

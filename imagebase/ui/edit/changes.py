@@ -21,7 +21,7 @@ from imagebase.editing.records import copy_boxes, tagged
 from imagebase.errors import ImageBaseError, NotFoundError, RevisionConflictError
 from imagebase.review.bulk_edits import remove_images
 from imagebase.store import Comment
-from imagebase.ui import cache, services, state, widgets
+from imagebase.ui import cache, learned_boxes, services, state, widgets
 from imagebase.ui.edit import canvas, navigation
 from imagebase.ui.edit.canvas_state import RecordAccess
 
@@ -181,7 +181,15 @@ def access() -> RecordAccess:
         place=f"{scope.dataset_id}.{_digest(f'{scope.owner_id} {scope.who}')}",
         is_disputed=lambda image_id: state.conflict(image_id) is not None,
         amend=amend,
+        on_shown=_note_ahead,
     )
+
+
+def _note_ahead(record: ImageRecord) -> None:
+    """Remember an image as on screen, although this session has not drawn it yet."""
+    state.note_revision(record)
+    state.note_shown(record)
+    learned_boxes.note_on_screen(record)
 
 
 def _digest(text: str) -> str:
@@ -199,6 +207,11 @@ def on_screen(image_id: str, work: Callable[[], object]) -> None:
 def change(make: Change) -> None:
     """Save a change to the image on screen, or report why not."""
     save_change(make)
+
+
+def refuse() -> None:
+    """Report that the version on screen is not the one that is stored."""
+    canvas.report(_CHANGED)
 
 
 def save_change(make: Change) -> bool:
@@ -219,7 +232,7 @@ def _save(make: Change) -> bool:
         return False  # a version has to be chosen first
     if state.is_news(known):
         # A version that was not on screen must not be approved or deleted.
-        canvas.report(_CHANGED)
+        refuse()
         return False
     changed = make(known, how.who)
     if changed is not known:
@@ -228,11 +241,14 @@ def _save(make: Change) -> bool:
 
 
 @state.reports_errors
-def change_and_go_next(make: Change) -> None:
-    """Save a change, then go to the next image that needs review."""
+def change_and_go_next(make: Change, *, then: str = "") -> None:
+    """Save a change, then go to the next image that needs review.
+
+    then: the image that the editor shows already.
+    """
     to_come = navigation.following()
     if save_change(make):
-        navigation.go_next(to_come)
+        navigation.go_next(to_come, then=then)
 
 
 @state.reports_errors

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from typing import Final
+from typing import Final, NamedTuple
 
 import streamlit as st
 
@@ -132,13 +132,17 @@ def _neighbour(ids: Sequence[str], current: str, step: int) -> str | None:
 
 
 @state.reports_errors
-def go(step: int) -> None:
-    """Go to the next image (step 1) or the previous one (step -1)."""
+def go(step: int, *, then: str = "") -> None:
+    """Go to the next image (step 1) or the previous one (step -1).
+
+    then: the image that the editor shows already; while it is in the queue, that one.
+    """
     canvas.settle()
     current = state.image_id()
     if current is None:
         return
-    neighbour = _neighbour(images(), current, step)
+    ids = images()
+    neighbour = then if then in ids else _neighbour(ids, current, step)
     if neighbour is not None:
         state.choose_image(neighbour)
 
@@ -157,28 +161,63 @@ def show(start: str) -> None:
 
 def following() -> list[str]:
     """Return the queue from the next image on, those before the current one last."""
-    ids, current = images(), state.image_id()
+    return _from(images(), state.image_id())
+
+
+def _from(ids: Sequence[str], current: str | None) -> list[str]:
     if current not in ids:
-        return ids
+        return [*ids]
     place = ids.index(current)
     return [*ids[place + 1 :], *ids[:place]]
 
 
-def go_next(to_come: Sequence[str]) -> None:
+def _waiting(to_come: Sequence[str]) -> list[str]:
+    """Return those of the images that are to be shown after an approval."""
+    if queue() in (ImageQueue.REJECTED, ImageQueue.MINE, ImageQueue.COMMENTED):
+        return [*to_come]
+    undecided = set(services.store().image_ids(state.scope(), statuses=UNDECIDED))
+    return [image_id for image_id in to_come if image_id in undecided]
+
+
+class WaysOn(NamedTuple):
+    """Where the actions lead to from one image; None where they stay, or it is unknown.
+
+    by_next, by_decision: the image after Next, and after an approval.
+    """
+
+    by_next: str | None
+    by_decision: str | None
+
+
+def ways_on(current: str, *, most: int) -> dict[str, WaysOn]:
+    """Return where the actions lead to from an image, and from those that they lead to.
+
+    most: of the images that they lead to, by any way.
+    """
+    ids = images()
+    waiting = [image_id for image_id in _waiting(ids) if image_id != current]
+    ways: dict[str, WaysOn] = {}
+    to_see = [current]
+    while to_see and len(ways) <= most:
+        image_id = to_see.pop(0)
+        after = ids[ids.index(image_id) + 1 :] if image_id in ids else []
+        wanted = set(waiting) - {image_id}
+        by_decision = next((one for one in _from(ids, image_id) if one in wanted), None)
+        ways[image_id] = WaysOn(next(iter(after), None), by_decision)
+        ahead = [by_decision, *after[:1]]
+        to_see += [one for one in ahead if one and one not in (*ways, *to_see)]
+    return ways
+
+
+def go_next(to_come: Sequence[str], *, then: str = "") -> None:
     """Go to the first of these images that needs review, or show that none does.
 
-    to_come: from `following`, before the current image was changed.
+    Args:
+        to_come: from `following`, before the current image was changed.
+        then: the one that the editor shows already; it comes before the others.
     """
-    waiting = set(to_come)
-    if queue() in (
-        ImageQueue.ALL,
-        ImageQueue.NEW,
-        ImageQueue.DOUBTFUL,
-        ImageQueue.NEXT,
-        ImageQueue.WAITING,
-    ):
-        waiting &= set(services.store().image_ids(state.scope(), statuses=UNDECIDED))
-    following_id = next((image_id for image_id in to_come if image_id in waiting), None)
+    waiting = _waiting(to_come)
+    following_id = then if then in waiting else next(iter(waiting), None)
     if following_id is not None:
         state.choose_image(following_id)
     elif queue() is ImageQueue.ALL:

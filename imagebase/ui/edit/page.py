@@ -1,10 +1,12 @@
 """Edit page: header, canvas, table, and the actions on an image."""
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Final
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from imagebase.annotation import Annotation, Box, ImageRecord, LabelSet
 from imagebase.annotation.areas import Shape
@@ -18,6 +20,7 @@ from imagebase.ui import (
     drawing_dialogs,
     find_more,
     frame,
+    learned_boxes,
     likeness,
     services,
     similar_offer,
@@ -70,6 +73,7 @@ def editor() -> None:
 
 
 def _edit(record: ImageRecord) -> None:
+    is_news = state.is_news(record)
     state.note_revision(record)
     state.note_shown(record)
     labels = services.store().labels(state.scope())
@@ -79,10 +83,13 @@ def _edit(record: ImageRecord) -> None:
     choice = label_picker.choose(labels, record.image_id, tuple(names))
     left, right = st.columns(_SHARES, gap="small")
     with left:
-        _canvas(record, labels.with_labels(names), choice, suggested)
+        shown = labels.with_labels(names)
+        places = _canvas(record, shown, choice, suggested, is_news=is_news)
         _actions(record)
-    with right:
+    with right, st.container(key="edit.side"):
         _side(record, labels, choice, len(suggested))
+    if places:
+        _send_ahead(record, labels, places)
 
 
 def _header(record: ImageRecord, *, is_disputed: bool) -> None:
@@ -170,7 +177,9 @@ def _canvas(
     labels: LabelSet,
     choice: LabelChoice,
     suggested: Sequence[Annotation],
-) -> None:
+    *,
+    is_news: bool,
+) -> Sequence[DeltaGenerator]:
     scope = state.scope()
     where = (scope.owner_id, scope.dataset_id, record.image_id)
 
@@ -182,8 +191,8 @@ def _canvas(
     except ImageFileError as error:
         widgets.show_error(error)
         st.image(cache.no_picture(record), width="stretch", alt=record.file_name)
-        return
-    canvas.draw_editor(
+        return ()
+    return canvas.draw_editor(
         record,
         picture=picture,
         labels=labels.with_label(choice.label),
@@ -205,7 +214,47 @@ def _canvas(
         pinned=digits.pinned(),
         labels_chosen=choice.times_chosen,
         marks=drawing_dialogs.open_marks(record.image_id),
+        is_news=is_news,
     )
+
+
+def _send_ahead(
+    record: ImageRecord, labels: LabelSet, places: Sequence[DeltaGenerator]
+) -> None:
+    """Send the next images to the browser, as they would be drawn now."""
+    ways = navigation.ways_on(record.image_id, most=canvas.MOST_AHEAD)
+    ahead = [image_id for image_id in ways if image_id != record.image_id]
+    records = [
+        services.store().record(state.scope(), image_id)
+        for image_id in ahead
+        if state.conflict(image_id) is None
+    ]
+    learned_boxes.show_ahead(ahead)
+    suggested = suggested_boxes.of_records(records)
+    canvas.draw_ahead(
+        places,
+        [
+            canvas.AheadImage(each, suggested[each.image_id], picture)
+            for each in records
+            if (picture := _picture_of(each.image_id))
+        ],
+        following={
+            image_id: {
+                "next": way.by_next or "",
+                "approve": way.by_decision or "",
+                "empty": way.by_decision or "",
+            }
+            for image_id, way in ways.items()
+        },
+        labels=labels,
+    )
+
+
+def _picture_of(image_id: str) -> bytes:
+    scope = state.scope()
+    with suppress(ImageFileError):
+        return cache.display_picture(scope.owner_id, scope.dataset_id, image_id)
+    return b""
 
 
 def _side(
@@ -352,11 +401,23 @@ def _act(action: Action) -> None:
         keys.keep(argument)
     elif kind == "show":
         navigation.show(argument)
-    elif action.name in _DECISIONS:
-        how, make = _DECISIONS[action.name]
-        changes.on_screen(action.image_id, partial(how, partial(make, tag=action.tag)))
-    elif action.name in _KEYS:
-        changes.on_screen(action.image_id, _KEYS[action.name])
+    elif (work := _work_of(action)) is not None:
+        changes.on_screen(action.image_id, work)
+
+
+def _work_of(action: Action) -> Callable[[], object] | None:
+    if action.name in _DECISIONS and canvas.is_outdated(action.tag):
+        return changes.refuse
+    approved = partial(_approved, tag=action.tag)
+    accepted = partial(_accepted, tag=action.tag)
+    then = action.then
+    on_this_tag: dict[str, Callable[[], object]] = {
+        "approve": partial(changes.change_and_go_next, approved, then=then),
+        "empty": partial(changes.change_and_go_next, _empty, then=then),
+        "accept": partial(changes.change, accepted),
+        "next": partial(navigation.go, 1, then=then),
+    }
+    return on_this_tag.get(action.name) or _KEYS.get(action.name)
 
 
 def _reject(why: str) -> None:
@@ -401,10 +462,7 @@ def _empty(record: ImageRecord, who: str) -> ImageRecord:
     return confirm_empty(record)
 
 
-_DECISIONS: Final = {
-    "approve": (changes.change_and_go_next, _approved),
-    "accept": (changes.change, _accepted),
-}
+_DECISIONS: Final = ("approve", "accept", "empty")
 _KEYS: Final[dict[str, Callable[[], object]]] = {
     "next": partial(navigation.go, 1),
     "previous": partial(navigation.go, -1),

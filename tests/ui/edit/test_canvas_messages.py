@@ -147,3 +147,9 @@ def test_a_fresh_box_is_read() -> None:
 )
 def test_an_invalid_fresh_box_is_none(value: object) -> None:
     assert parse_fresh_box(value) is None
+
+
+def test_action_names_the_image_that_is_shown_since() -> None:
+    said = [[1, "approve", "a", "tag-a", "b", "tag-b"], [2, "next", "b", 3]]
+    (action,) = canvas_messages.parse_message({"actions": said}).actions
+    assert (action.then, action.then_tag) == ("b", "tag-b")

@@ -550,3 +550,74 @@ def test_a_late_label_is_one_step_to_undo_with_its_box(
     book(editor, other)  # its first drawing was never seen: a step by itself
     assert len(amended) == 2
     assert records.load("a").annotations[-1].label == "person"
+
+
+# ---------------------------------------------------------------------- ahead
+
+
+def ahead_of(editor: Editor, records: Records, name: str) -> str:
+    """Send an image ahead; return the tag."""
+    record = records.load(name)
+    return str(editor.fill_ahead(record, record)["tag"])
+
+
+def test_what_was_sent_ahead_keeps_its_tag_once_it_is_on_screen(
+    editor: Editor, records: Records
+) -> None:
+    tag = ahead_of(editor, records, "b")
+    assert ahead_of(editor, records, "b") == tag
+    editor.fill(records.load("b"))
+    assert (editor.tag, editor.filling["tag"]) == (tag, tag)
+    assert editor.shows(records.load("b"))
+
+
+def test_box_drawn_on_what_was_sent_ahead_is_saved_on_that_image(
+    editor: Editor, records: Records
+) -> None:
+    shown: list[ImageRecord] = []
+    editor.access = replace(records.access, on_shown=shown.append)
+    tag = ahead_of(editor, records, "b")
+    before = records.load("b")
+    said = Drawing(
+        tag,
+        1,
+        (*editor.showings[tag].boxes, NEW),
+        Where(records.access.place, "b"),
+        added=frozenset({NEW.annotation_id}),
+    )
+    assert book(editor, said) == []
+    assert len(records.load("b").annotations) == 3
+    assert len(records.load("a").annotations) == 2
+    assert shown == [before]  # noted once, as it was on screen
+    editor.enter(tag)
+    assert shown == [before]
+    editor.fill(records.load("b"))
+    assert editor.tag == tag
+
+
+def test_other_version_than_was_sent_ahead_is_sent_anew(
+    editor: Editor, records: Records
+) -> None:
+    tag = ahead_of(editor, records, "b")
+    records.save(replace(records.load("b"), annotations=(MODEL,)))
+    editor.fill(records.load("b"))
+    editor.outdate("b")
+    assert editor.tag != tag
+    assert editor.showings[tag].is_outdated
+    assert not editor.showings[editor.tag].is_outdated
+
+
+def test_editor_that_the_browser_has_dropped_is_filled_anew(
+    editor: Editor, records: Records
+) -> None:
+    tag = ahead_of(editor, records, "b")
+    editor.fill(records.load("b"), is_new=True)
+    assert editor.tag != tag
+
+
+def test_images_that_are_not_next_any_more_are_forgotten(
+    editor: Editor, records: Records
+) -> None:
+    ahead_of(editor, records, "b")
+    editor.forget_ahead(["a"])
+    assert editor.ahead == {}
