@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 from imagebase.annotation import TO_REVIEW, Annotation, ImageRecord, new_id
 from imagebase.annotation.areas import Shape
 from imagebase.detection.merge import add_suggestions, keep_detections
+from imagebase.editing.copying import copied_on
 from imagebase.editing.records import (
     approve,
     delete_annotations,
@@ -288,6 +289,26 @@ def accept_above(
         scope, labels=labels, min_confidence=min_confidence
     )
     return _change(store, scope, image_ids, accept, None, on_progress=on_progress)
+
+
+def copy_on(
+    store: Store,
+    scope: Scope,
+    source: ImageRecord,
+    image_ids: Iterable[str],
+    *,
+    seen: Seen = None,
+    on_progress: OnProgress | None = None,
+) -> BulkReport:
+    """Copy the boxes of an image on to others, see `copied_on`."""
+    return _change(
+        store,
+        scope,
+        image_ids,
+        lambda record: copied_on(source, record, who=scope.who),
+        seen,
+        on_progress=on_progress,
+    )
 
 
 def _accepted(

@@ -19,6 +19,7 @@ from imagebase.learning.image_vectors import (
     without_vector,
 )
 from imagebase.learning.next_images import NextImages
+from imagebase.review.health import duplicate_groups
 from imagebase.store import ImageFilter, JobInfo, JobState, Scope
 from imagebase.ui import cache, job_progress, services, state, widgets
 
@@ -65,6 +66,25 @@ def vectors() -> ImageVectors:
 def _compared(owner_id: str, dataset_id: str, version: str) -> Compared:
     known = image_vectors(services.store(), Scope(owner_id, dataset_id, ""))
     return Compared(known, NextImages(known.vectors))
+
+
+def duplicates() -> list[list[str]]:
+    """Return groups of images of this dataset that look nearly the same."""
+    scope, store = state.scope(), services.store()
+    return _duplicates(
+        scope.owner_id,
+        scope.dataset_id,
+        store.version(scope),
+        vectors_version(store, scope),
+    )
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _duplicates(
+    owner_id: str, dataset_id: str, version: str, vectors_state: str
+) -> list[list[str]]:
+    images, _ = cache.health_tables(owner_id, dataset_id, version)
+    return duplicate_groups(images, vectors().by_image())
 
 
 def compare() -> int:

@@ -836,3 +836,93 @@ def test_what_another_image_waits_for_is_not_said_of_this_one(
     notice = visit.canvas.surface.locator(".unsaved")
     expect(notice).to_contain_text("on other images. Open the other image to see why.")
     expect(notice).not_to_contain_text("this image")
+
+
+# ---------------------------------------------------------------------- copying on
+
+
+SERIES = 14
+
+
+def camera_series(store: Store, scope: Scope) -> None:
+    """Add photographs of one camera: the fourth is approved, the fifth turned."""
+    rng = np.random.default_rng(7)
+    scene = cv2.GaussianBlur(rng.integers(0, 255, (240, 320, 3), np.uint8), (0, 0), 9)
+    for i in range(SERIES):
+        frame = scene.copy()
+        cv2.circle(frame, (20 + 15 * i, 60), 12, (40, 200, 90), -1)
+        if i == 4:
+            frame = np.rot90(frame)
+        data = cv2.imencode(".png", frame)[1].tobytes()
+        admit(store, scope, [Incoming(f"frame-{i:02}.png", data)], limits=Limits())
+    store.add_labels(scope, ["crane", "truck"])
+    first, _, _, approved, *_ = store.records(scope)
+    boxes = (
+        Annotation(Box(30, 30, 120, 200), "crane"),
+        Annotation(Box(200, 120, 300, 220), "truck"),
+    )
+    store.save(scope, replace(first, annotations=boxes, status=ReviewStatus.EDITED))
+    store.save(scope, replace(approved, status=ReviewStatus.APPROVED))
+
+
+@pytest.fixture
+def series(served: Served, tab: Page, request: pytest.FixtureRequest) -> Visit:
+    scope = scope_of(served.store, TEAM_OWNER, who="test", name=request.node.name[:60])
+    camera_series(served.store, scope)
+    return open_editor(served, tab, scope)
+
+
+def boxes_of(visit: Visit) -> list[int]:
+    return [len(record.annotations) for record in visit.store.records(visit.scope)]
+
+
+def wait_for_boxes(visit: Visit, expected: list[int]) -> None:
+    for _ in range(400):
+        if boxes_of(visit) == expected:
+            return
+        visit.page.wait_for_timeout(25)
+    pytest.fail(f"not so within 10 s: {boxes_of(visit)}")
+
+
+def test_boxes_are_copied_on_to_ten_images_with_one_undo(series: Visit) -> None:
+    dialog = series.page.get_by_role("dialog")
+    series.button("edit-copy-on").click()
+    expect(dialog).to_contain_text("16 boxes on 8 images will be added")
+    expect(dialog).to_contain_text("Skipped: 1 image approved: frame-03.png.")
+    expect(dialog).to_contain_text("1 image of another aspect ratio: frame-04.png.")
+    count = dialog.get_by_role("spinbutton", name="How many")
+    count.fill("12")
+    count.press("Enter")
+    expect(dialog).to_contain_text("20 boxes on 10 images will be added")
+    dialog.get_by_role("button", name="Copy 20 boxes").click()
+    expect(dialog).to_be_hidden()
+    wait_for_boxes(series, [2, 2, 2, 0, 0, *[2] * 8, 0])
+    expect(series.page.get_by_text("Copied 20 boxes on 10 images.")).to_be_visible()
+    states = [record.status for record in series.store.records(series.scope)]
+    assert states.count(ReviewStatus.EDITED) == 11
+    assert states[3] is ReviewStatus.APPROVED
+    series.press("Control+z")
+    wait_for_boxes(series, [2, *[0] * 13])
+    states = [record.status for record in series.store.records(series.scope)]
+    assert states.count(ReviewStatus.NEW) == 12
+
+
+@pytest.mark.long
+def test_boxes_are_copied_to_near_duplicates_by_key(series: Visit) -> None:
+    dialog = series.page.get_by_role("dialog")
+    series.press("b")
+    dialog.get_by_text(re.compile(r"Near-duplicates of this image \([1-9]")).click()
+    button = dialog.get_by_role("button", name=re.compile(r"Copy \d+ boxes"))
+    expect(button).to_be_enabled()
+    button.click()
+    expect(dialog).to_be_hidden()
+    series.wait_for(lambda record: len(record.annotations) == 2, 1)
+    assert boxes_of(series)[3:5] == [0, 0]
+
+
+@pytest.mark.long
+def test_image_without_boxes_has_none_to_copy_on(series: Visit) -> None:
+    series.press("n")
+    series.wait_for_image(1)
+    series.press("b")
+    expect(series.page.get_by_text("no boxes to copy on")).to_be_visible()

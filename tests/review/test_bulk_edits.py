@@ -13,6 +13,7 @@ from imagebase.review.bulk_edits import (
     accept_suggestions,
     approve_as_shown,
     approve_images,
+    copy_on,
     delete_boxes,
     reject_images,
     reject_suggestions,
@@ -360,3 +361,21 @@ def test_an_image_that_was_saved_since_is_not_approved_as_shown(
     assert (report.changed, report.conflicts) == (2, 1)
     assert report.names == ("a.jpg",)
     assert store.records(scope)[0].status is ReviewStatus.EDITED
+
+
+def test_boxes_copied_on_are_one_change(
+    store: Store, scope: Scope, records: list[ImageRecord]
+) -> None:
+    first, second, third = records
+    cat = first.annotations[0]
+    source = replace(first, annotations=(replace(cat, box=Box(2, 30, 20, 46)),))
+    seen = {second.image_id: second.revision - 1, third.image_id: third.revision}
+    report = copy_on(store, scope, source, ids(records)[1:], seen=seen)
+    assert (report.changed, report.boxes, report.conflicts) == (1, 1, 1)
+    report = copy_on(store, scope, source, ids(records)[1:])
+    assert (report.changed, report.boxes) == (1, 1)
+    assert [len(record.annotations) for record in store.records(scope)] == [2, 3, 1]
+    store.undo(scope)
+    store.undo(scope)
+    assert store.records(scope)[1].annotations == second.annotations
+    assert store.records(scope)[2].annotations == ()

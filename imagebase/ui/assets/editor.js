@@ -35,7 +35,9 @@ const TYPING =
 const OPEN = "[role='dialog'], [role='menu'], [data-testid='stPopoverBody']";
 // Elements that handle Enter, Space and Tab themselves.
 const PRESSABLE = "button, a, summary, [role='tab'], [role='radio'], [role='button']";
-const ONCE = new Set(["approve", "accept", "empty", "copy", "help", "boxes", "chips", "display"]);
+const ONCE = new Set([
+  "approve", "accept", "empty", "copy", "copy-on", "help", "boxes", "chips", "display",
+]);
 // Actions that leave the image: input is ignored until the next image is visible.
 const LEAVING = new Set(["approve", "empty", "next", "previous", "doubtful"]);
 // Keys of these hide for as long as they are held.

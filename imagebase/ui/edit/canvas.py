@@ -35,6 +35,7 @@ BUTTONS: Final = {
     "edit-undo": "undo",
     "edit-redo": "redo",
     "edit-copy": "copy",
+    "edit-copy-on": "copy-on",
     "edit-accept": "accept",
     "edit-empty": "empty",
     "edit-approve": "approve",

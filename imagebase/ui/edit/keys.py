@@ -164,6 +164,7 @@ KEYS: Final = (
         labelimg="ctrl+v",
         roboflow="r",
     ),
+    Hotkey("copy-on", "Copy the boxes on to other images", "b", cvat="ctrl+b"),
     Hotkey("accept", "Accept all boxes", "a", labelimg="shift+a"),
     Hotkey(
         "approve",

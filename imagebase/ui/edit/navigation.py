@@ -159,6 +159,14 @@ def show(start: str) -> None:
         state.choose_image(match)
 
 
+def ahead() -> list[str]:
+    """Return the images of the queue after the current one."""
+    ids, current = images(), state.image_id()
+    if current not in ids:
+        ids = services.store().image_ids(state.scope())
+    return ids[ids.index(current) + 1 :] if current in ids else []
+
+
 def following() -> list[str]:
     """Return the queue from the next image on, those before the current one last."""
     return _from(images(), state.image_id())

@@ -31,6 +31,7 @@ from imagebase.ui import (
 from imagebase.ui.edit import (
     canvas,
     changes,
+    copy_on,
     digits,
     interpolation,
     keys,
@@ -347,6 +348,7 @@ def _actions(record: ImageRecord) -> None:
             args=(record.image_id, _KEYS["copy"]),
             help=keys.hint("Copies the boxes of the previous image.", "copy"),
         )
+        copy_on.draw_button(record)
         st.button(
             "Mark as empty",
             key="edit.empty",
@@ -472,5 +474,6 @@ _KEYS: Final[dict[str, Callable[[], object]]] = {
     "undo": partial(_step, bulk_progress.undo),
     "redo": partial(_step, bulk_progress.redo),
     "copy": changes.copy_previous,
+    "copy-on": copy_on.ask,
     "empty": partial(changes.change_and_go_next, _empty),
 }

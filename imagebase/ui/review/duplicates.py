@@ -6,8 +6,7 @@ from typing import Final
 
 import streamlit as st
 
-from imagebase.learning.image_vectors import vectors_version
-from imagebase.review.health import best_of, duplicate_groups
+from imagebase.review.health import best_of
 from imagebase.store import ImageFilter, ImageRow
 from imagebase.ui import cache, likeness, services, state, widgets
 from imagebase.ui.review import actions, filters
@@ -22,13 +21,7 @@ _NAME_LETTERS: Final = 28
 def near_duplicates() -> None:
     """Draw the groups of images that look nearly the same, and what to do with them."""
     likeness.draw_progress()
-    scope, store = state.scope(), services.store()
-    groups = _groups(
-        scope.owner_id,
-        scope.dataset_id,
-        store.version(scope),
-        vectors_version(store, scope),
-    )
+    groups = likeness.duplicates()
     if not groups:
         st.success("No near-duplicates found.")
         return
@@ -45,14 +38,6 @@ def near_duplicates() -> None:
         actions.draw_undo(key="review.duplicates")
     for group in groups[offset : offset + PAGE_SIZE]:
         _draw_group(group)
-
-
-@st.cache_resource(max_entries=4, show_spinner=False)
-def _groups(
-    owner_id: str, dataset_id: str, version: str, vectors: str
-) -> list[list[str]]:
-    images, _ = cache.health_tables(owner_id, dataset_id, version)
-    return duplicate_groups(images, likeness.vectors().by_image())
 
 
 def _draw_group(image_ids: Sequence[str]) -> None:
