@@ -910,7 +910,7 @@ def test_boxes_are_copied_on_to_ten_images_with_one_undo(series: Visit) -> None:
 @pytest.mark.long
 def test_boxes_are_copied_to_near_duplicates_by_key(series: Visit) -> None:
     dialog = series.page.get_by_role("dialog")
-    series.press("b")
+    series.press("Shift+M")
     dialog.get_by_text(re.compile(r"Near-duplicates of this image \([1-9]")).click()
     button = dialog.get_by_role("button", name=re.compile(r"Copy \d+ boxes"))
     expect(button).to_be_enabled()
@@ -924,5 +924,5 @@ def test_boxes_are_copied_to_near_duplicates_by_key(series: Visit) -> None:
 def test_image_without_boxes_has_none_to_copy_on(series: Visit) -> None:
     series.press("n")
     series.wait_for_image(1)
-    series.press("b")
+    series.press("Shift+M")
     expect(series.page.get_by_text("no boxes to copy on")).to_be_visible()

@@ -145,7 +145,12 @@ KEYS: Final = (
     ),
     Hotkey("draw", "Draw from an edge or inside the selected box", shown="Shift"),
     Hotkey("chips", "Hide or show labels; held, only while it is held", "h"),
-    Hotkey("boxes", "Hide or show boxes; held, only while it is held", "b"),
+    Hotkey(
+        "boxes",
+        "Hide or show boxes; held, only while it is held",
+        "b",
+        labelimg="ctrl+h",
+    ),
     Hotkey("display", "Brightness, contrast, gamma, width of lines", "i"),
     Hotkey("brighter", "Brighten the image", "."),
     Hotkey("darker", "Darken the image", ","),
@@ -164,7 +169,7 @@ KEYS: Final = (
         labelimg="ctrl+v",
         roboflow="r",
     ),
-    Hotkey("copy-on", "Copy the boxes on to other images", "b", cvat="ctrl+b"),
+    Hotkey("copy-on", "Copy the boxes on to other images", "shift+m", cvat="ctrl+b"),
     Hotkey("accept", "Accept all boxes", "a", labelimg="shift+a"),
     Hotkey(
         "approve",
