@@ -67,3 +67,16 @@ def claiming_frames(data: bytes, count: int) -> bytes:
         # After the box's name: version, number of entries, then frames and ticks.
         struct.pack_into(">I", changed, data.index(b"stts") + 12, count)
     return bytes(changed)
+
+
+def with_index_first(data: bytes) -> bytes:
+    """Return an MP4 whose index, `moov`, stands before its frames."""
+    start = data.index(b"moov") - 4
+    index = bytearray(data[start:])
+    at = index.index(b"stco") + 8
+    for entry in range(struct.unpack_from(">I", index, at)[0]):
+        place = at + 4 + 4 * entry
+        (offset,) = struct.unpack_from(">I", index, place)
+        struct.pack_into(">I", index, place, offset + len(index))
+    frames = data.index(b"mdat") - 4
+    return data[:frames] + bytes(index) + data[frames:start]

@@ -35,6 +35,7 @@ from tests.videos import (
     photograph,
     scenes,
     turned,
+    with_index_first,
     write_video,
 )
 
@@ -113,8 +114,10 @@ def test_frames_are_upright(tmp_path: Path) -> None:
     assert np.abs(pixels(frame) - upright).mean() < 10
 
 
-def test_avi_that_is_cut_off_keeps_the_frames_before_the_break() -> None:
-    data = video_bytes(".avi")
+@pytest.mark.parametrize(
+    "data", [video_bytes(".avi"), with_index_first(video_bytes(".mp4"))]
+)
+def test_video_that_is_cut_off_keeps_the_frames_before_the_break(data: bytes) -> None:
     opened, frames = read(
         data[: len(data) * 6 // 10], EVERY_SECOND, name="a.avi", limits=Limits()
     )

@@ -96,6 +96,15 @@ def test_full_dataset_ends_it_with_a_sentence(
     assert len(names(store, scope)) == 1
 
 
+def test_cancelled_job_can_be_done_again(
+    store: Store, scope: Scope, run_job: RunJob, clip: bytes
+) -> None:
+    video = parameters(kept(scope, "a.avi", clip))
+    assert run_job("frames", cancelled=True, **video).state is JobState.CANCELLED
+    assert names(store, scope) == []
+    assert (run_job("frames", **video).result or {})["added"] == 2
+
+
 def test_video_that_has_expired_says_so(
     scope: Scope, run_job: RunJob, clip: bytes
 ) -> None:

@@ -60,7 +60,6 @@ def _dialog(image_id: str) -> None:
         "replaces those that you have not touched; frames that you edited stay as "
         "they are."
     )
-    _tiles(frames)
     if st.button(
         f"Save {widgets.plural(plan.box_count, 'box')}",
         key="interpolate.save",
@@ -69,6 +68,7 @@ def _dialog(image_id: str) -> None:
     ):
         _save(plan)
         st.rerun()
+    _tiles(frames)
 
 
 def _in_words(time: FrameTime) -> str:
