@@ -226,8 +226,8 @@ def test_key_that_is_taken_or_the_browsers_is_refused(own: Visit) -> None:
     expect(says).to_contain_text("Press the new key for “Next image”")
     for pressed, why in [
         ("m", "M already means “Copy the boxes of the previous image”"),
-        ("5", "5 already means “Label the selected box or the next one”"),
-        ("ArrowLeft", "← already means “Move the selected box by 1 pixel"),
+        ("5", "5 already means “Label the selected boxes or the next one”"),
+        ("ArrowLeft", "← already means “Move the selected boxes by 1 pixel"),
         ("Control+w", "Ctrl + W belongs to the browser"),
         ("F5", "F5 belongs to the browser"),
         ("Tab", "Tab belongs to the browser"),
@@ -504,6 +504,142 @@ def test_edges_moved_by_keys_stay_in_the_image_and_apart(visit: Visit) -> None:
     hold("Control+ArrowDown", 120)
     low = narrow._replace(y_max=visit.record().size.height)
     visit.wait_for(lambda record: record.annotation("bottle-box").box == low)
+
+
+SEVERAL = ("bottle-box", "cup-box", "bowl-box")
+AROUND = ((40.0, 40.0), (420.0, 300.0))
+
+
+@pytest.fixture
+def crowded(served: Served, tab: Page, scope: Scope) -> Visit:
+    """Three boxes in a larger one, of four labels."""
+    record = served.store.records(scope)[KITCHEN]
+    more = (
+        Annotation(Box(200, 80, 260, 140), "person", annotation_id="bowl-box"),
+        Annotation(Box(10, 10, 600, 400), "bus", annotation_id="room-box"),
+    )
+    boxes = (*record.annotations, *more)
+    served.store.save(scope, replace(record, annotations=boxes))
+    tab.mouse.move(5, 5)
+    return open_editor(served, tab, scope)
+
+
+def of_several(record: ImageRecord) -> list[Annotation]:
+    return [record.annotation(name) for name in SEVERAL]
+
+
+def gather(visit: Visit) -> None:
+    """Select the three boxes by a rectangle."""
+    visit.page.keyboard.down("Control")
+    visit.canvas.drag(*AROUND)
+    visit.page.keyboard.up("Control")
+    visit.canvas.wait_for("several", "3")
+
+
+def undone(visit: Visit, before: ImageRecord) -> None:
+    """Undo once, and wait until the boxes are as before on the canvas too."""
+    visit.press("Control+z")
+    visit.wait_for(lambda record: record.annotations == before.annotations)
+    for _ in range(200):
+        shown = visit.canvas.shown()
+        if {name: (one.label, *map(round, one.box)) for name, one in shown.items()} == {
+            one.annotation_id: (one.label, *map(round, one.box))
+            for one in before.annotations
+        }:
+            return
+        visit.page.wait_for_timeout(25)
+    pytest.fail(f"shown after undo: {visit.canvas.shown()}")
+
+
+@pytest.mark.parametrize("way", ["digit", "chip", "typing"])
+def test_several_boxes_get_a_label_with_one_undo(crowded: Visit, way: str) -> None:
+    before = crowded.record()
+    gather(crowded)
+    expect(crowded.page.get_by_text("3 boxes selected")).to_be_visible()
+    if way == "digit":
+        crowded.press("3")
+    elif way == "chip":
+        crowded.page.get_by_role("radio", name="3 bear").click()
+    else:
+        crowded.press("l", *"bea", "Enter")
+    crowded.wait_for(
+        lambda record: {one.label for one in of_several(record)} == {"bear"}
+    )
+    assert crowded.record().annotation("room-box").label == "bus"
+    cells = crowded.page.get_by_test_id("stDataFrame").locator("td")
+    expect(cells.filter(has_text="bear")).to_have_count(3)
+    undone(crowded, before)
+    crowded.canvas.wait_for("several", "3")
+
+
+@pytest.mark.parametrize("way", ["drag", "keys"])
+def test_several_boxes_are_moved_with_one_undo(crowded: Visit, way: str) -> None:
+    before = crowded.record()
+    gather(crowded)
+    if way == "drag":
+        x, y = BOTTLE_MIDDLE
+        crowded.canvas.drag(BOTTLE_MIDDLE, (x - 300, y + 30))  # as far as there is room
+        by = (-60.0, 30.0)
+    else:
+        crowded.press("ArrowRight", "Shift+ArrowDown")
+        by = (1.0, 10.0)
+    crowded.wait_for(lambda record: record.annotations != before.annotations)
+    for was, now in zip(of_several(before), of_several(crowded.record()), strict=True):
+        moved = [edge + d for edge, d in zip(was.box, by * 2, strict=True)]
+        assert list(now.box) == pytest.approx(moved, abs=0.3)
+        assert now.box.width == pytest.approx(was.box.width, abs=0.02)
+    undone(crowded, before)
+
+
+def test_several_boxes_are_deleted_and_duplicated_with_one_undo(
+    crowded: Visit,
+) -> None:
+    before = crowded.record()
+    gather(crowded)
+    crowded.press("d")
+    copies = crowded.wait_for(lambda record: len(record.annotations) == 7)
+    assert sorted(one.label for one in copies.annotations[4:]) == sorted(
+        one.label for one in of_several(before)
+    )
+    crowded.canvas.wait_for("several", "3")
+    undone(crowded, before)
+    gather(crowded)
+    crowded.press("Delete")
+    rest = crowded.wait_for(lambda record: len(record.annotations) == 1)
+    assert rest.annotations[0].annotation_id == "room-box"
+    undone(crowded, before)
+
+
+def test_ctrl_click_adds_a_box_and_leaves_it_out_and_escape_clears(
+    crowded: Visit,
+) -> None:
+    canvas, mouse = crowded.canvas, crowded.page.mouse
+    before = crowded.record()
+    crowded.select_bottle()
+    for key, point, several, selected in [
+        ("Control", (340.0, 230.0), "2", ""),
+        ("Meta", (230.0, 110.0), "3", ""),
+        ("Control", (340.0, 230.0), "2", ""),
+        ("Control", BOTTLE_MIDDLE, "", "bowl-box"),
+    ]:
+        crowded.page.keyboard.down(key)
+        canvas.click(point)
+        crowded.page.keyboard.up(key)
+        canvas.wait_for("several", several)
+        canvas.wait_for("selected", selected)
+    crowded.press("Control+a")
+    expect(crowded.page.get_by_text("4 boxes selected")).to_be_visible()
+    crowded.press("Escape")
+    canvas.wait_for("several", "")
+    expect(crowded.page.get_by_text("boxes selected")).to_be_hidden()
+    gather(crowded)
+    mouse.click(*canvas.at((340, 230)))
+    canvas.wait_for("selected", "cup-box")
+    canvas.wait_for("several", "")
+    assert crowded.record() == before
+    crowded.press("Escape")
+    canvas.drag((450, 300), (520, 350))  # a drag without a key draws, as ever
+    crowded.wait_for(lambda record: len(record.annotations) == 5)
 
 
 @pytest.mark.long

@@ -11,13 +11,18 @@ const normalised = ([x0, y0, x1, y1]) => [
 const areaOf = ([x0, y0, x1, y1]) => (x1 - x0) * (y1 - y0);
 const isInside = ([x, y], [x0, y0, x1, y1], slack = 0) =>
   x >= x0 - slack && x <= x1 + slack && y >= y0 - slack && y <= y1 + slack;
+const isWithin = ([x0, y0, x1, y1], around) =>
+  isInside([x0, y0], around) && isInside([x1, y1], around);
+// The edges around some boxes.
+const aroundAll = (boxes) => [Math.min, Math.min, Math.max, Math.max]
+  .map((outer, i) => boxes.map((box) => box[i]).reduce((a, b) => outer(a, b)));
 const isSame = (a, b) => a.every((edge, i) => edge === b[i]);
 const distance = ([ax, ay], [bx, by]) => Math.hypot(ax - bx, ay - by);
 
-// Move a box; it stays within the image.
-function moved(box, dx, dy, [width, height]) {
-  const x = limited(dx, -box[0], width - box[2]);
-  const y = limited(dy, -box[1], height - box[3]);
+// Move a box; it stays within the image, or the edges around it and others do.
+function moved(box, dx, dy, [width, height], around = box) {
+  const x = limited(dx, -around[0], width - around[2]);
+  const y = limited(dy, -around[1], height - around[3]);
   return box.map((edge, i) => {
     const by = i % 2 ? y : x;
     return by === 0 ? edge : rounded(edge + by);

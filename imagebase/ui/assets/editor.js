@@ -117,6 +117,7 @@ class Editor {
     this.keys = new Keys(this, this.help);
     this.display = new Display(this, find(".display"));
     this.state = find(".state");
+    this.frameShape = find(".frame");
     this.memory = memoryOf(key);
     this.outbox = this.memory.outbox;
     this.waiting = null; // for the answer to a key that leaves the image
@@ -130,6 +131,7 @@ class Editor {
     this.boxes = [];
     this.elements = new Map();
     this.selected = null;
+    this.several = new Set(); // ids, where more than one box is selected
     this.view = { scale: 1, x: 0, y: 0 };
     this.isFit = true;
     this.size = [1, 1];
@@ -347,7 +349,8 @@ class Editor {
   refresh() {
     for (const element of this.elements.values()) element.remove();
     this.elements.clear();
-    if (!this.find(this.selected)) this.select(null);
+    if (this.several.size) this.selectSeveral(this.chosenAll.map(({ id }) => id));
+    else if (!this.find(this.selected)) this.select(null);
     this.draw();
   }
 
@@ -434,17 +437,17 @@ class Editor {
     if (shown.size > KEPT_SHOWN) shown.delete(shown.keys().next().value);
   }
 
-  // Number of the first drawing of a run of presses that moved the same box; 0 if a run
+  // Number of the first drawing of a run of presses that moved the same boxes; 0 if a run
   // begins.
   firstOfRun() {
     const { last } = this;
-    const isGoingOn = last?.seq === this.outbox.seq && last.id === this.selected &&
+    const isGoingOn = last?.seq === this.outbox.seq && last.ids === this.chosenIds &&
       performance.now() - last.at < RUN_MS;
     return isGoingOn ? last.first : 0;
   }
 
   noteRun(first) {
-    this.last = { first, seq: this.outbox.seq, id: this.selected, at: performance.now() };
+    this.last = { first, seq: this.outbox.seq, ids: this.chosenIds, at: performance.now() };
   }
 
   send() {
@@ -496,10 +499,51 @@ class Editor {
     return this.find(this.selected);
   }
 
+  // The selected boxes: none, one or several. `selected` and `chosen` are null for several.
+  get chosenAll() {
+    return this.boxes.filter((one) => this.isSelected(one));
+  }
+
+  get chosenIds() {
+    return this.chosenAll.map(({ id }) => id).join(" ");
+  }
+
+  isSelected({ id }) {
+    return id === this.selected || this.several.has(id);
+  }
+
   // The boxes that the pointer can reach: hidden ones it cannot.
   get within() {
-    if (this.display.settings.boxes) return this.boxes;
-    return this.boxes.filter((one) => one.id === this.selected);
+    return this.display.settings.boxes ? this.boxes : this.chosenAll;
+  }
+
+  // The selected box that holds a point of the screen.
+  chosenAt(point) {
+    if (!this.selected && !this.several.size) return null;
+    return this.chosenAll.find(({ box }) => isInside(point, this.toScreen(box))) ?? null;
+  }
+
+  selectSeveral(ids) {
+    const isOne = ids.length < 2;
+    this.select(isOne ? ids[0] : null);
+    if (!isOne) this.several = new Set(ids);
+  }
+
+  // Add a box to the selected ones, or take it out.
+  gather({ id }) {
+    const ids = this.chosenAll.map((one) => one.id);
+    this.selectSeveral(ids.includes(id) ? ids.filter((other) => other !== id) : [...ids, id]);
+  }
+
+  // Add the boxes that lie in a rectangle on the screen.
+  gatherIn(frame) {
+    const isIn = (one) => isWithin(this.toScreen(one.box), frame);
+    this.selectSeveral([...new Set([...this.chosenAll, ...this.within.filter(isIn)])]
+      .map(({ id }) => id));
+  }
+
+  selectAll() {
+    this.selectSeveral(this.boxes.map(({ id }) => id));
   }
 
   select(id) {
@@ -510,6 +554,7 @@ class Editor {
       if (one?.untouched) this.guesses.offerFor(one);
     }
     this.selected = id ?? null;
+    this.several = new Set();
     if (id) this.isTabFree = false;
     this.drawSoon();
   }
@@ -536,20 +581,18 @@ class Editor {
     if (this.selected === one.id) this.select(null);
   }
 
-  // Label the selected box or the next one. Labelling a new box also sets the label of the
+  // Label the selected boxes or the next one. Labelling a new box also sets the label of the
   // next one.
   label(name) {
-    const one = this.chosen;
-    if (one) this.guesses.touched(one);
-    const isOther = one && one.label !== name;
-    if (isOther) {
-      this.change(one, { label: name });
-      this.note();
-    }
-    const isForNext = !one || this.fresh === one.id;
-    if (!one) this.pointing.meant = name;
+    const ones = this.chosenAll;
+    for (const one of ones) this.guesses.touched(one);
+    const others = ones.filter((one) => one.label !== name);
+    for (const one of others) this.change(one, { label: name });
+    if (others.length) this.note();
+    const isForNext = !ones.length || (this.selected && this.fresh === this.selected);
+    if (!ones.length) this.pointing.meant = name;
     if (isForNext && this.data.label !== name) this.labelNext(name);
-    else if (isOther) this.send();
+    else if (others.length) this.send();
   }
 
   labelNext(name) {
@@ -560,7 +603,10 @@ class Editor {
   }
 
   nudge(dx, dy) {
-    this.placeChosen((box) => moved(box, dx, dy, this.size));
+    const boxes = this.chosenAll.map(({ box }) => box);
+    if (!boxes.length) return;
+    const around = aroundAll(boxes);
+    this.placeChosen((box) => moved(box, dx, dy, this.size, around));
   }
 
   // Resize by a key: 1 pixel, or 10 while it is held.
@@ -570,31 +616,36 @@ class Editor {
   }
 
   placeChosen(placed) {
-    const one = this.chosen;
-    const box = one && placed(one.box);
-    if (!one || isSame(box, one.box)) return;
-    this.change(one, { box });
-    this.changedSoon();
+    const moves = this.chosenAll.map((one) => [one, placed(one.box)])
+      .filter(([one, box]) => !isSame(one.box, box));
+    for (const [one, box] of moves) this.change(one, { box });
+    if (moves.length) this.changedSoon();
   }
 
   duplicate() {
-    const one = this.chosen;
-    if (!one) return;
-    const by = Math.max(12 / this.view.scale, 2);
-    const box = [moved(one.box, by, by, this.size), moved(one.box, -by, -by, this.size)]
-      .find((there) => !isSame(there, one.box));
-    this.select(this.add(box ?? [...one.box], one.label, one.id).id);
+    const ones = this.chosenAll;
+    if (!ones.length) return;
+    const around = aroundAll(ones.map(({ box }) => box));
+    const least = Math.max(12 / this.view.scale, 2);
+    const by = [least, -least].find((way) =>
+      !isSame(moved(around, way, way, this.size), around)) ?? 0;
+    const copies = ones.map(({ id, box, label }) =>
+      this.add(moved(box, by, by, this.size, around), label, id));
+    this.selectSeveral(copies.map(({ id }) => id));
     this.changed();
   }
 
-  // Delete the selected box or the smallest under the pointer. Tab continues from its place.
+  // Delete the selected boxes or the smallest under the pointer. Tab continues from its place.
   remove() {
     const slack = DRAG_PX / this.view.scale;
-    const one = this.chosen ??
-      (this.pointer && under(this.toImage(this.pointer), this.within, slack)[0]);
-    if (!one) return;
-    const place = this.boxes.indexOf(one);
-    this.drop(one);
+    const ones = this.chosenAll;
+    if (!ones.length && this.pointer) {
+      ones.push(...under(this.toImage(this.pointer), this.within, slack).slice(0, 1));
+    }
+    if (!ones.length) return;
+    const place = this.boxes.indexOf(ones[0]);
+    for (const one of ones) this.drop(one);
+    this.select(null);
     this.gap = place;
     this.changed();
   }
@@ -602,7 +653,7 @@ class Editor {
   step(by) {
     if (!this.boxes.length) return;
     const count = this.boxes.length;
-    const at = this.boxes.findIndex((one) => one.id === this.selected);
+    const at = this.boxes.findIndex((one) => this.isSelected(one));
     const between = by > 0 ? this.gap ?? 0 : (this.gap ?? 0) - 1;
     const next = ((at < 0 ? between : at + by) + count) % count;
     this.select(this.boxes[next].id);
@@ -621,6 +672,7 @@ class Editor {
     delete: () => this.remove(),
     duplicate: () => this.duplicate(),
     pick: () => this.picker.open(),
+    all: () => this.selectAll(),
     following: () => this.step(1),
     preceding: () => this.step(-1),
     whole: () => this.fit(),
@@ -642,8 +694,8 @@ class Editor {
     snap: () => this.pointing.snap(),
     pointing: () => this.pointing.toggle(),
     discard: () => this.discard(),
-    left: () => (this.chosen ? this.nudge(-1, 0) : this.act("previous")),
-    right: () => (this.chosen ? this.nudge(1, 0) : this.act("next")),
+    left: () => (this.chosenIds ? this.nudge(-1, 0) : this.act("previous")),
+    right: () => (this.chosenIds ? this.nudge(1, 0) : this.act("next")),
     up: () => this.nudge(0, -1),
     down: () => this.nudge(0, 1),
     "far-left": () => this.nudge(-10, 0),
@@ -724,7 +776,7 @@ class Editor {
     else if (this.waiting) this.goNowhere();
     else if (!this.help.hidden) this.keys.toggle();
     else if (this.display.isOpen) this.display.toggle();
-    else if (this.selected) this.select(null);
+    else if (this.selected || this.several.size) this.select(null);
     else if (!this.ahead.back() && !this.pointing.hide()) this.isTabFree = true;
   }
 
@@ -901,23 +953,28 @@ class Editor {
   begin(event, start) {
     const gesture = { start, button: event.button, mode: null, after: [] };
     if (event.button !== 0 || this.panKey) return { ...gesture, plan: "pan" };
+    if (event.ctrlKey || event.metaKey) return { ...gesture, plan: "gather" };
     const held = !event.shiftKey && this.gripAt(start);
     if (held) return { ...gesture, plan: "resize", ...held, box: [...held.one.box] };
-    const one = this.chosen;
-    const isOnChosen = one && isInside(start, this.toScreen(one.box));
-    if (isOnChosen && !event.shiftKey) {
-      return { ...gesture, plan: "move", one, box: [...one.box] };
-    }
-    return { ...gesture, plan: "draw" };
+    const one = !event.shiftKey && this.chosenAt(start);
+    if (!one) return { ...gesture, plan: "draw" };
+    if (this.several.size) return { ...gesture, plan: "shift", one, ...this.allPlaces() };
+    return { ...gesture, plan: "move", one, box: [...one.box] };
+  }
+
+  // The selected boxes with their edges, and the edges around them all.
+  allPlaces() {
+    const places = this.chosenAll.map((one) => ({ one, box: [...one.box] }));
+    return { places, around: aroundAll(places.map(({ box }) => box)) };
   }
 
   // The box whose edge or corner a drag from here would move: the selected one, else the
-  // smallest. Inside the selected box a drag moves that box.
+  // smallest. Inside a selected box a drag moves what is selected.
   gripAt(point) {
     const one = this.chosen;
     const grip = one && gripOf(point, this.toScreen(one.box));
     if (grip) return { one, grip };
-    if (one && isInside(point, this.toScreen(one.box))) return null;
+    if (this.chosenAt(point)) return null;
     const slack = GRIP_PX / this.view.scale;
     for (const other of under(this.toImage(point), this.within, slack)) {
       const found = gripOf(point, this.toScreen(other.box));
@@ -970,6 +1027,14 @@ class Editor {
       this.drawBox(gesture.drawn);
       this.elementOf(gesture.drawn).classList.add("drawn");
       this.drawMeasure(gesture.drawn.box, point);
+    } else if (gesture.mode === "gather") {
+      gesture.frame = normalised([...start, ...point]);
+      this.drawFrame(gesture.frame);
+    } else if (gesture.mode === "shift") {
+      const { around, places } = gesture;
+      for (const place of places) {
+        this.place(place.one, moved(place.box, dx, dy, this.size, around));
+      }
     } else if (gesture.mode === "move") {
       this.place(one, moved(gesture.box, dx, dy, this.size));
     } else {
@@ -988,19 +1053,34 @@ class Editor {
     this.pointers.delete(event.pointerId);
     const { gesture } = this;
     if (!gesture || (gesture.plan === "pinch" && this.pointers.size)) return;
-    if (!gesture.mode && gesture.plan !== "pan") this.click(gesture.start, event);
+    if (!gesture.mode && gesture.plan === "gather") this.gatherAt(gesture.start);
+    else if (!gesture.mode && gesture.plan !== "pan") this.click(gesture.start, event);
     else this.finish(gesture);
     this.end();
   }
 
-  finish({ mode, one, box, drawn }) {
+  finish({ mode, one, box, drawn, frame, places }) {
     if (mode === "draw") return this.keepDrawn(drawn);
+    if (mode === "gather") return this.gatherIn(frame);
+    if (mode === "shift") return this.keepPlaces(places);
     if (!one || isSame(one.box, box)) return;
     const [x0, y0, x1, y1] = one.box;
     const isTooThin = mode === "resize" && (x1 - x0 < 1 || y1 - y0 < 1);
     if (isTooThin) return this.place(one, box);
     this.change(one, {});
     this.changed();
+  }
+
+  keepPlaces(places) {
+    const others = places.filter(({ one, box }) => !isSame(one.box, box));
+    for (const { one } of others) this.change(one, {});
+    if (others.length) this.changed();
+  }
+
+  gatherAt(point) {
+    this.lastClick = null;
+    const [one] = under(this.toImage(point), this.within, DRAG_PX / this.view.scale);
+    if (one) this.gather(one);
   }
 
   // A tiny drag is a click, not a box.
@@ -1040,14 +1120,16 @@ class Editor {
     const { after } = this.gesture;
     this.gesture = null;
     this.measure.hidden = true;
+    this.drawFrame(null);
     this.hover();
     if (this.held) this.take(this.held);
     for (const name of after) this.run(name);
   }
 
   abandon() {
-    const { mode, one, box, drawn } = this.gesture;
+    const { mode, one, box, drawn, places } = this.gesture;
     if (drawn) this.drop(drawn);
+    else if (mode === "shift") for (const place of places) this.place(place.one, place.box);
     else if (one && mode) this.place(one, box);
     this.gesture.mode = null;
     this.end();
@@ -1116,9 +1198,8 @@ class Editor {
 
   hover() {
     const { gesture, pointer } = this;
-    const one = this.chosen;
     const held = pointer && !this.isBusy && this.gripAt(pointer);
-    const isOnChosen = pointer && one && isInside(pointer, this.toScreen(one.box));
+    const isOnChosen = pointer && this.chosenAt(pointer);
     const isPanning = this.panKey || ["pan", "pinch"].includes(gesture?.plan);
     let cursor = "crosshair";
     if (isPanning) cursor = gesture ? "grabbing" : "grab";
@@ -1308,6 +1389,7 @@ class Editor {
     this.root.setAttribute("aria-label", `Image with ${this.boxes.length} boxes`);
     Object.assign(this.root.dataset, {
       image: this.image, tag: this.tag, selected: this.selected ?? "",
+      several: this.several.size || "",
       scale: this.view.scale, x: this.view.x, y: this.view.y,
       size: this.size.join(" "), label: this.data.label,
     });
@@ -1381,7 +1463,7 @@ class Editor {
     const isSeen = x1 > -8 && y1 > -CHIP_PX && x0 < this.room[0] + 8 &&
       y0 < this.room[1] + CHIP_PX;
     group.style.display = isSeen ? "" : "none";
-    const isSelected = one.id === this.selected;
+    const isSelected = Boolean(one.id) && this.isSelected(one);
     this.dress(group, one, isSelected);
     if (!isSeen) return;
     const place = { x: x0, y: y0, width: Math.max(x1 - x0, 1), height: Math.max(y1 - y0, 1) };
@@ -1487,6 +1569,13 @@ class Editor {
     for (const guide of this.guides) guide.setAttribute("d", path);
   }
 
+  drawFrame(frame) {
+    this.root.classList.toggle("gathering", Boolean(frame));
+    if (!frame) return;
+    const [x, y, right, bottom] = frame;
+    put(this.frameShape, { x, y, width: right - x, height: bottom - y });
+  }
+
   drawMeasure([x0, y0, x1, y1], [x, y]) {
     const digits = this.view.scale >= PIXELS_FROM ? 1 : 0;
     this.measure.hidden = false;
@@ -1497,7 +1586,11 @@ class Editor {
   }
 
   drawState() {
-    const words = this.display.settings.boxes ? "" : "Boxes are hidden";
+    const { size } = this.several;
+    const words = [
+      ...(size ? [`${size} boxes selected`] : []),
+      ...(this.display.settings.boxes ? [] : ["Boxes are hidden"]),
+    ].join(" · ");
     if (this.state.textContent !== words) this.state.textContent = words;
     this.state.hidden = !words;
   }

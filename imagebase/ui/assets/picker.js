@@ -29,7 +29,7 @@ class Picker {
     this.root.hidden = false;
     this.input.value = "";
     this.refresh();
-    const one = editor.chosen;
+    const [one] = editor.chosenAll;
     const [x0, y0, x1] = one ? editor.toScreen(one.box) : [8, 8, 0];
     const [width, height] = editor.room;
     const { offsetWidth, offsetHeight } = this.root;
@@ -49,7 +49,7 @@ class Picker {
 
   refresh() {
     const typed = this.input.value.trim();
-    const { colours, data, chosen } = this.editor;
+    const { colours, data, chosenAll: [chosen] } = this.editor;
     const likely = data.keyLabels.filter((name) => colours.has(name));
     const known = this.matching([...new Set([...likely, ...colours.keys()])], typed);
     const offered = this.matching(data.offered.filter((name) => !colours.has(name)), typed);

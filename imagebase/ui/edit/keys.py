@@ -64,7 +64,7 @@ def _arrows(before: str, name: str) -> dict[str, str]:
 KEYS: Final = (
     Hotkey(
         "labels",
-        "Label the selected box or the next one",
+        "Label the selected boxes or the next one",
         fixed={str(digit): f"label:{digit}" for digit in range(1, 10)},
         shown="1 to 9",
     ),
@@ -80,6 +80,12 @@ KEYS: Final = (
         "Select the box there, else make one of the suggestion",
         shown="Click or tap",
     ),
+    Hotkey(
+        "gather",
+        "Select one more box, or leave it out; those inside the rectangle",
+        shown="Ctrl + click, Ctrl + drag",
+    ),
+    Hotkey("all", "Select all boxes", "ctrl+a"),
     Hotkey("take", "Make a box of the suggestion, inside a box too", "g"),
     Hotkey(
         "other",
@@ -96,38 +102,38 @@ KEYS: Final = (
     Hotkey("preceding", "Select the previous box", "shift+tab"),
     Hotkey(
         "move",
-        "Move the selected box by 1 pixel; without one, ← → change the image",
+        "Move the selected boxes by 1 pixel; without any, ← → change the image",
         fixed=_arrows("", ""),
         shown="Arrows",
     ),
     Hotkey(
         "move-far",
-        "Move the selected box by 10 pixels",
+        "Move the selected boxes by 10 pixels",
         fixed=_arrows("shift+", "far-"),
         shown="Shift + arrows",
     ),
     Hotkey(
         "far-edges",
-        "Move the right or bottom edge of the selected box by 1 pixel, held by 10",
+        "Move right or bottom edges of the selected boxes by 1 pixel, held by 10",
         fixed=_arrows("ctrl+", "far-edge-"),
         shown="Ctrl + arrows",
     ),
     Hotkey(
         "near-edges",
-        "Move its left or top edge",
+        "Move their left or top edges",
         fixed=_arrows("ctrl+shift+", "near-edge-"),
         shown="Ctrl + Shift + arrows",
     ),
     Hotkey(
         "duplicate",
-        "Duplicate the selected box",
+        "Duplicate the selected boxes",
         "d",
         cvat="ctrl+v",
         labelimg="ctrl+d",
     ),
     Hotkey(
         "delete",
-        "Delete the selected box or the one under the pointer",
+        "Delete the selected boxes or the one under the pointer",
         "delete backspace",
     ),
     Hotkey(
