@@ -59,6 +59,8 @@ DECODE_SECONDS: Final = 30.0
 # One call: short, so that progress is shown and little is lost by cancelling.
 _CALL_SECONDS: Final = 0.5
 _CALL_FRAMES: Final = 16
+_SKIPPED_A_SECOND: Final = 50
+_MAX_SKIP_SECONDS: Final = 300.0
 _BYTES_PER_PIXEL: Final = 40
 _THREADS: Final = 2
 # A claim of frames may be rounded, or count a few that are not shown.
@@ -240,7 +242,13 @@ class Video:
             "max_frames": self._limits.max_video_frames,
             "max_seconds": self._limits.max_video_seconds,
         }
-        answer = self._worker.call(read_frames, asked, should_stop=should_stop)
+        # A worker that made room for others reads all of it again up to this place.
+        seconds = DECODE_SECONDS + min(
+            place.read / _SKIPPED_A_SECOND, _MAX_SKIP_SECONDS
+        )
+        answer = self._worker.call(
+            read_frames, asked, seconds=seconds, should_stop=should_stop
+        )
         part = _checked(answer, place, self._limits)
         return part, [array.tobytes() for array in answer.arrays]
 

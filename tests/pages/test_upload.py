@@ -182,6 +182,14 @@ def test_video_alone_can_be_discarded(tab: Tab, tmp_path: Path) -> None:
     assert records() == []
 
 
+def test_video_in_a_zip_is_to_be_dropped_by_itself(tab: Tab) -> None:
+    data = zipped(a__jpg=photograph("bear.jpg"), clip__mp4=b"x")
+    tab.uploads(("set.zip", data), ("._clip.mp4", b"a file manager's"))
+    assert "**1 image added**" in tab.words()
+    assert "refused" not in tab.words()
+    assert "drop it by itself, not in a zip" in tab.words()
+
+
 def test_file_that_is_no_video_is_refused_by_name(tab: Tab) -> None:
     tab.uploads(("a.mp4", b"nothing"))
     assert "**0 images added** · 1 refused" in tab.words()

@@ -8,6 +8,7 @@ from typing import BinaryIO, Final
 import streamlit as st
 
 from imagebase.annotation import Annotation, ImageRecord
+from imagebase.images.archives import is_clutter
 from imagebase.images.file_types import formats_in_words
 from imagebase.images.quality import (
     WARNINGS_IN_WORDS,
@@ -105,8 +106,8 @@ def _add(
         undisturbed(show, interruptions)
 
     limits = services.limits()
-    videos = [file for file in files if is_video_name(file[0])]
-    images = [file for file in files if not is_video_name(file[0])]
+    videos = [file for file in files if _is_video(file[0])]
+    images = [file for file in files if not _is_video(file[0])]
     passed_over = SkippedFiles()
     incoming = unpack_uploads(images, limits, passed_over=passed_over)
     report = admit(
@@ -119,6 +120,10 @@ def _add(
         passed_over=tuple(passed_over.sentences()),
         names_passed_over=tuple(passed_over.files),
     )
+
+
+def _is_video(name: str) -> bool:
+    return is_video_name(name) and not is_clutter(name)
 
 
 def show_report() -> None:
@@ -137,6 +142,8 @@ def show_report() -> None:
         st.caption(widgets.escape(sentence))
     if report.names_passed_over:
         st.caption("To import label files, use **Import labels** below.")
+        if any(map(is_video_name, report.names_passed_over)):
+            st.caption("To add frames of a video, drop it by itself, not in a zip.")
         count = len(report.names_passed_over)
         with st.expander(f"Skipped: {widgets.plural(count, 'file')}"):
             _bulleted(report.names_passed_over)
