@@ -404,7 +404,9 @@ def _as_found(evidence: ImageEvidence, boxes: Boxes, row: int) -> MissedObject:
 
 
 def _name(evidence: ImageEvidence, boxes: Boxes, row: int) -> str:
-    return f"{evidence.names[boxes.label[row]]} {percent(float(boxes.confidence[row]))}"
+    name, confidence = evidence.names[boxes.label[row]], float(boxes.confidence[row])
+    # An interpolated or imported box may have none.
+    return name if np.isnan(confidence) else f"{name} {percent(confidence)}"
 
 
 def _listed(words: Sequence[str], between: str = ", ") -> str:

@@ -217,6 +217,14 @@ def test_box_that_only_one_pass_shows_is_doubtful() -> None:
     assert only(evidence(boxes=box, plain=box, mirrored=faint)).score == 0
 
 
+def test_box_without_a_confidence_is_named_without_one() -> None:
+    box = boxes((0, LEFT, DOG, float("nan")))
+    doubt = only(evidence(boxes=box))
+    assert doubt.reasons[DoubtKind.ONE_WAY].text == (
+        "not detected in the mirrored image: dog"
+    )
+
+
 def test_boxes_that_overlap_are_told_with_how_much() -> None:
     # 40 × 40 px, moved by 6: 34 × 40 of 46 × 40 px are shared, 74 %.
     beside = (6.0, 80.0, 46.0, 120.0)
