@@ -1,6 +1,7 @@
 """Find, add, rename, delete and download models: bundled ones and each owner's own."""
 
 import contextlib
+import hashlib
 import io
 import logging
 import shutil
@@ -8,6 +9,7 @@ import tempfile
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -191,6 +193,15 @@ class ModelLibrary:
             with contextlib.suppress(ModelLoadError):
                 cards.append(self.card(name))
         return [card for card in cards if card.dataset_id]
+
+    def is_intact(self, card: ModelCard) -> bool:
+        """Say whether a taught model's file is the one of which its card tells."""
+        path = self.folder / card.name / TAUGHT
+        try:
+            about = path.stat()
+            return _digest(path, about.st_mtime_ns, about.st_size) == card.sha256
+        except OSError:
+            return False
 
     def add_taught(self, content: bytes, card: ModelCard) -> Model:
         """Add a model that was taught by examples.
@@ -407,6 +418,12 @@ def delete_models(owner_id: str) -> None:
     """Delete every model of a visitor, as when the visitor's data go."""
     if owner_id != TEAM_OWNER:
         shutil.rmtree(library_of(owner_id).folder.parent, ignore_errors=True)
+
+
+@lru_cache(maxsize=64)
+def _digest(path: Path, _changed_at: int, _size: int) -> str:
+    """Return the digest of a file that was not written since."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _write_card(folder: Path, card: ModelCard) -> None:

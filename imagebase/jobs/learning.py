@@ -67,7 +67,7 @@ LEARNING: Final = "learning"
 """Parameter of a training run that was started here."""
 # Of the images that are not shown next, so many are relabelled after each refit.
 _RELABELLED: Final = 50
-# Each label takes about 12 MB; of more, those that came first are learned.
+# Each label takes its share of every refit; of more, those that came first are learned.
 MOST_LABELS: Final = 16
 _JUDGED_KEPT: Final = 3 * RECENT
 _CHECK_SECONDS: Final = 3.0

@@ -24,6 +24,7 @@ from imagebase.annotation import (
     Source,
     utc_now,
 )
+from imagebase.detection.detector import model_id_of
 from imagebase.detection.library import find_model, fitting_name, library_of
 from imagebase.detection.model_card import TAUGHT, ModelCard
 from imagebase.detection.model_files import Model
@@ -206,7 +207,7 @@ def taught_model(store: Store, scope: Scope) -> TaughtModelInfo | None:
         return None
     return TaughtModelInfo(
         card.name,
-        title_of(row.labels, row.image_count),
+        title_of(_present_labels(store, scope, row.labels), row.image_count),
         row.labels,
         row.image_count,
         row.sha256,
@@ -259,7 +260,7 @@ def publish(store: Store, owner_id: str) -> None:
             if card.dataset_id not in digests or card.dataset_id in published:
                 with contextlib.suppress(UnknownModelError, FileNotFoundError):
                     library.delete(card.name)
-            else:
+            elif library.is_intact(card):
                 published[card.dataset_id] = card.sha256
         for dataset_id, sha256 in digests.items():
             if published.get(dataset_id) != sha256:
@@ -328,7 +329,7 @@ def title_of(labels: Sequence[str], images: int) -> str:
     named = list(labels[:_NAMED_LABELS])
     if len(labels) > _NAMED_LABELS:
         named = [*named[:-1], f"{len(labels) - _NAMED_LABELS + 1} more"]
-    return f"{listed(named)}, {plural(images, 'image')}"
+    return ", ".join(filter(None, [listed(named), plural(images, "image")]))
 
 
 def _card_of_dataset(scope: Scope) -> ModelCard | None:
@@ -350,8 +351,15 @@ def _publish_one(store: Store, scope: Scope) -> None:
         return
     library, name = library_of(scope.owner_id), name_of_taught(store, scope)
     card = _card(row, name, _dataset_name(store, scope))
-    put = library.replace_taught if name in library.names() else library.add_taught
-    put(row.content, replace(card, dataset_id=scope.dataset_id))
+    card = replace(card, dataset_id=scope.dataset_id)
+    if name not in library.names():
+        library.add_taught(row.content, card)
+        return
+    before = library.card(name)
+    model = library.replace_taught(row.content, card)
+    store.carry_model_choices(
+        scope, *(model_id_of(model, digest) for digest in (before.sha256, row.sha256))
+    )
 
 
 def _dataset_name(store: Store, scope: Scope) -> str:

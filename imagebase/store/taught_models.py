@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, delete, insert, select, update
 
 from imagebase.store.mapping import HAS_LABEL
 from imagebase.store.repository import StorePart
@@ -15,6 +15,8 @@ from imagebase.store.tables import (
     candidates,
     datasets,
     images,
+    label_mappings,
+    label_thresholds,
     labels,
     taught_models,
 )
@@ -68,6 +70,34 @@ class TaughtModels(StorePart):
         """Delete a dataset's taught model and its candidates; its boxes are kept."""
         with self._writing(scope) as connection:
             self._delete_taught(connection, scope)
+
+    def carry_model_choices(self, scope: Scope, before: str, after: str) -> None:
+        """Give what people chose for a model to the one that takes its place.
+
+        That is what its labels are called, and their thresholds, in every dataset of
+        the owner; what was chosen for the new one already stays.
+
+        Args:
+            scope: of the owner.
+            before, after: ids of the models.
+        """
+        if before == after:
+            return
+        mine = select(datasets.c.dataset_id).where(
+            datasets.c.owner_id == scope.owner_id
+        )
+        with self._writing(scope) as connection:
+            for table in (label_mappings, label_thresholds):
+                decided = select(table.c.dataset_id).where(table.c.model_id == after)
+                connection.execute(
+                    update(table)
+                    .where(
+                        table.c.model_id == before,
+                        table.c.dataset_id.in_(mine),
+                        table.c.dataset_id.not_in(decided),
+                    )
+                    .values(model_id=after)
+                )
 
     @staticmethod
     def _delete_taught(

@@ -3,6 +3,7 @@
 import importlib
 import json
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -165,7 +166,14 @@ def _wanted(where: _Environment) -> list[str]:
         for folder in folders
         for wheel in Path(folder).glob(f"torch-*+cpu-{tag}-*.whl")
     ]
-    return [str(max(wheels))] if wheels else [REQUIREMENT, _BACKEND]
+    newest = max(wheels, key=_version_in, default=None)
+    return [REQUIREMENT, _BACKEND] if newest is None else [str(newest)]
+
+
+def _version_in(wheel: Path) -> list[int]:
+    """Return the numbers of a wheel's version: 2.10 is newer than 2.9."""
+    version = wheel.name.split("-")[1].partition("+")[0]
+    return [int(number) for number in re.findall(r"\d+", version)]
 
 
 def _version(python: str) -> str:

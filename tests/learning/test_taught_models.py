@@ -209,6 +209,9 @@ def test_labels_follow_the_dataset(
     model = teach(store, scope)
     assert model.labels == ("wheel", "square")
     store.delete_label(scope, 1, with_boxes=True)
+    info = taught_model(store, scope)
+    assert info is not None
+    assert info.title == "wheel, 3 images"
     assert teach(store, scope).labels == ("wheel",)
 
 
@@ -334,6 +337,41 @@ def test_each_owner_sees_only_their_own(
     publish(store, "visitor")
     assert library_of("visitor").names() == []
     assert len(library_of(TEAM_OWNER).names()) == 1
+
+
+def test_what_people_chose_for_a_model_stays_when_it_is_taught_again(
+    store: Store, scope: Scope, scenes: list[ImageRecord]
+) -> None:
+    model = teach(store, scope, ["disc"], image_ids=[scenes[0].image_id])
+    other = scope_of(store, TEAM_OWNER, who="ann", name="Other")
+    before = model_id(model.name)
+    store.save_label_thresholds(scope, before, {"disc": 0.6})
+    store.save_label_mapping(other, before, {"disc": "coin"})
+    teach(store, scope, image_ids=[scenes[1].image_id])
+    after = model_id(model.name)
+    assert after != before
+    assert store.label_thresholds(scope, after) == {"disc": 0.6}
+    assert store.label_mapping(other, after) == {"disc": "coin"}
+    assert not store.label_thresholds(scope, before)
+
+
+def model_id(name: str) -> str:
+    return configured_detector(ModelConfig((name,)), owner_id=TEAM_OWNER).model_id
+
+
+def test_a_damaged_file_is_written_again(
+    store: Store, scope: Scope, scenes: list[ImageRecord], home: Path
+) -> None:
+    model = teach(store, scope, ["disc"], image_ids=[scenes[0].image_id])
+    path = home / "models" / model.name / "taught.npz"
+    content = path.read_bytes()
+    for damaged in (content[:-9], b"\0" * len(content)):
+        path.write_bytes(damaged)
+        assert taught_model(store, scope) is not None
+        assert path.read_bytes() == content
+    path.unlink()
+    publish(store, TEAM_OWNER)
+    assert path.read_bytes() == content
 
 
 def test_a_renamed_model_keeps_its_name_when_it_is_taught_again(

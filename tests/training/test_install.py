@@ -112,7 +112,9 @@ def test_cpu_wheel_at_hand_is_taken(
     monkeypatch.delenv("UV_FIND_LINKS", raising=False)
     (tmp_path / "torch-2.13.0-cp311-cp311-linux_x86_64.whl").touch()
     assert module._wanted(where) == ["torch>=2.5", "--torch-backend=cpu"]
+    older = tmp_path / "torch-2.9.1+cpu-cp311-cp311-linux_x86_64.whl"
     wheel = tmp_path / "torch-2.13.0+cpu-cp311-cp311-linux_x86_64.whl"
+    older.touch()
     wheel.touch()
     assert module._wanted(where) == [str(wheel)]
 

@@ -1,16 +1,21 @@
 """Ridge regressions that take and give back examples: running sums instead of rows."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from imagebase.geometry import FloatArray
 
 Target = Mapping[str, FloatArray]
+Part = tuple[NDArray[np.floating], Target]
 
 # Above this target a row is a positive of the label.
 _POSITIVE: Final = 0.3
+# The products of a label take up to 6 MB: those of so many are held. The others'
+# are made when they are needed, of their rows: they are few where labels are many.
+MOST_HELD: Final = 16
 
 
 class BalancedSums:
@@ -49,14 +54,16 @@ class BalancedSums:
             positive = rows[chosen]
             if label not in self._positives:
                 self._positives[label] = 0
-                self._positive_products[label] = np.zeros(self._shape)
                 self._targets[label] = np.zeros((2, self.columns))
+                if len(self._positive_products) < MOST_HELD:
+                    self._positive_products[label] = np.zeros(self._shape)
             self._positives[label] += sign * int(chosen.sum())
-            products = sign * (positive.T @ positive)
             halves = np.stack([target * chosen, target * ~chosen])
             # Never in place: copies share what is the same in both.
-            self._positive_products[label] = self._positive_products[label] + products
             self._targets[label] = self._targets[label] + sign * (halves @ rows)
+            held = self._positive_products.get(label)
+            if held is not None:
+                self._positive_products[label] = held + sign * (positive.T @ positive)
 
     def copy(self) -> "BalancedSums":
         """Return sums that change apart from these."""
@@ -64,28 +71,40 @@ class BalancedSums:
         other._count = self._count
         other._products = self._products.copy()
         other._positives = dict(self._positives)
-        # 6 MB a label: of many labels, few change in a copy.
         other._positive_products = dict(self._positive_products)
         other._targets = dict(self._targets)
         return other
 
-    def weights(self, label: str, penalty: FloatArray) -> FloatArray:
+    def weights(
+        self, label: str, penalty: FloatArray, parts: Iterable[Part]
+    ) -> FloatArray:
         """Return a label's weights, shape (D + 1,); the last number is added.
 
         Of a label without positives they are 0.
 
         Args:
             penalty: of the square of each weight, shape (D + 1,).
+            parts: all that was added, in the order in which it was.
         """
         count = self._positives.get(label, 0)
         if not count:
             return np.zeros(self.columns, np.float32)
-        positive = self._positive_products[label]
+        positive = self._positive_products.get(label)
+        if positive is None:
+            positive = self._products_of(label, parts)
         share, rest = 0.5 / count, 0.5 / max(self._count - count, 1)
         a = share * positive + rest * (self._products - positive)
         a[np.diag_indices_from(a)] += penalty
         b = np.array([share, rest]) @ self._targets[label]
         return np.linalg.solve(a, b).astype(np.float32)
+
+    def _products_of(self, label: str, parts: Iterable[Part]) -> FloatArray:
+        products = np.zeros(self._shape)
+        for features, targets in parts:
+            if label in targets:
+                rows = _with_one(features[targets[label] > _POSITIVE])
+                products += rows.T @ rows
+        return products
 
 
 def _with_one(features: FloatArray) -> FloatArray:

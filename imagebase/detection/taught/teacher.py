@@ -9,7 +9,7 @@ examples give the same model, and an example is added to running sums or taken a
 import threading
 from collections.abc import Collection, Hashable, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 
@@ -88,7 +88,7 @@ class Teacher:
     """Examples by image, and the model that they teach; threads may share it.
 
     It holds about 2 MB for each example, whatever the size of the image, 7 MB for each
-    label, and 20 MB.
+    label up to the sixteenth, and 20 MB.
     """
 
     def __init__(self, labels: Sequence[str] | None = None) -> None:
@@ -177,7 +177,7 @@ class Teacher:
                 len(self._examples),
                 windows,
                 first,
-                _weights(self._second, labels, sizes, len(self._examples)),
+                self._weights(self._second, labels, sizes, "second"),
                 self._edges.weights(),
                 np.repeat(np.array(USUAL, np.float32)[:, None], len(labels), axis=1),
             )
@@ -198,7 +198,7 @@ class Teacher:
             _add(self._first, example.first)
             if len(new) <= _HELD_IN_MEMORY:
                 seen[key] = lesson, places
-        first = _weights(self._first, labels, sizes, len(self._examples))
+        first = self._weights(self._first, labels, sizes, "first")
         for key, example in new.items():
             lesson, places = seen.get(key) or _seen(example, windows)
             example.second = second_rows(lesson, places, first)
@@ -238,9 +238,38 @@ class Teacher:
                 _add(second, rows, sign=-1)
         return replace(
             model,
-            second=_weights(second, model.labels, sizes, model.examples),
+            second=self._weights(
+                second, model.labels, sizes, "second", without={*keys}
+            ),
             edges=self._edges.weights(without={*keys}),
         )
+
+    def _weights(
+        self,
+        sums: BalancedSums,
+        labels: Sequence[str],
+        sizes: dict[str, Sizes],
+        score: Literal["first", "second"],
+        *,
+        without: Collection[Hashable] = (),
+    ) -> FloatArray:
+        """Return the weights of the first or second score, shape (D + 1, L)."""
+        examples = len(self._examples)
+        rows: list[Rows | None] = [
+            getattr(example, score)
+            for key, example in self._examples.items()
+            if key not in without
+        ]
+        penalty = _penalty(sums.columns, examples)
+        columns = [
+            with_sizes(
+                sums.weights(label, penalty, filter(None, rows)),
+                sizes[label].logs,
+                examples,
+            )
+            for label in labels
+        ]
+        return np.stack(columns, axis=1)
 
 
 def spread(has_boxes: Sequence[bool]) -> list[int]:
@@ -251,24 +280,6 @@ def spread(has_boxes: Sequence[bool]) -> list[int]:
         return sorted(order[:MOST_EXAMPLES])
     places = np.linspace(0, len(order) - 1, MOST_EXAMPLES).round().astype(int)
     return [order[place] for place in places]
-
-
-def _weights(
-    sums: BalancedSums,
-    labels: Sequence[str],
-    sizes: dict[str, Sizes],
-    examples: int,
-) -> FloatArray:
-    """Return the weights of the first or second score, shape (D + 1, L)."""
-    columns = [
-        with_sizes(
-            sums.weights(label, _penalty(sums.columns, examples)),
-            sizes[label].logs,
-            examples,
-        )
-        for label in labels
-    ]
-    return np.stack(columns, axis=1)
 
 
 def _penalty(columns: int, examples: int) -> FloatArray:
