@@ -411,10 +411,15 @@ def _checked(answer: Answer, before: _Place, limits: Limits) -> _Part:
     except ValidationError as error:
         raise WorkerCrashError("The worker process failed.") from error
     most = 1000 * (limits.max_video_seconds + 1)
+    files = answer.arrays
     is_sound = (
-        len(part.times) == len(answer.arrays) <= _CALL_FRAMES
+        len(part.times) == len(files) <= _CALL_FRAMES
+        and all(file.dtype == np.uint8 for file in files)
+        and all(file.nbytes <= limits.max_file_bytes for file in files)
         and all(0 <= at <= most for at in part.times)
+        and before.read <= part.place.read <= limits.max_video_frames
         and (part.has_ended or part.place.read > before.read)
+        and 0 <= part.left_out <= part.place.read
         and math.isfinite(part.place.at)
     )
     if not is_sound:
