@@ -108,6 +108,7 @@ def test_the_second_image_shows_what_the_first_one_taught(
 
     drawn = dataset.record(name_of(0)).annotations
     next_image(page, canvas)
+    canvas.wait_for("leaps", "0")
     second = dataset.record(name_of(1))
     assert second.status is ReviewStatus.APPROVED
     assert len(second.annotations) == len(shown)
@@ -138,6 +139,7 @@ def test_boxes_that_are_on_their_way_are_not_approved(
     image = canvas.get("image")
     canvas.press("Enter")
     expect(canvas.surface).not_to_have_attribute("data-image", image)
+    canvas.wait_for("leaps", "0")  # the server has heard of it
     second = dataset.record(name_of(1))
     assert second.status is ReviewStatus.APPROVED
     assert not second.annotations

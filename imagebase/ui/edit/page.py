@@ -12,7 +12,7 @@ from imagebase.annotation import Annotation, Box, ImageRecord, LabelSet
 from imagebase.annotation.areas import Shape
 from imagebase.detection.merge import add_suggestions, still_suggested
 from imagebase.editing.records import accept_all, approve, confirm_empty, reject
-from imagebase.errors import ImageFileError
+from imagebase.errors import ImageBaseError, ImageFileError
 from imagebase.ui import (
     address,
     bulk_progress,
@@ -90,7 +90,9 @@ def _edit(record: ImageRecord) -> None:
     with right, st.container(key="edit.side"):
         _side(record, labels, choice, len(suggested))
     if places:
-        _send_ahead(record, labels, places)
+        # What is wrong with an image is said once it is on screen.
+        with suppress(ImageBaseError):
+            _send_ahead(record, labels, places)
 
 
 def _header(record: ImageRecord, *, is_disputed: bool) -> None:
@@ -253,7 +255,7 @@ def _send_ahead(
 
 def _picture_of(image_id: str) -> bytes:
     scope = state.scope()
-    with suppress(ImageFileError):
+    with suppress(ImageBaseError):
         return cache.display_picture(scope.owner_id, scope.dataset_id, image_id)
     return b""
 
