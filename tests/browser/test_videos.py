@@ -35,7 +35,7 @@ def passing_by() -> Iterator[NDArray[np.uint8]]:
 def drop(page: Page, clip: Path) -> None:
     """Drop a video, and add all of its frames."""
     page.locator("input[type=file]").first.set_input_files([clip])
-    every = page.get_by_role("radio", name="Every n-th frame")
+    every = page.get_by_role("radio", name="Every n frames")
     every.click(timeout=_PATIENCE_MS)
     step = page.get_by_role("spinbutton", name="n", exact=True)
     step.fill("1")

@@ -23,9 +23,9 @@ from imagebase.ui import job_progress, services, state, widgets
 _VIDEOS: Final = "imagebase.videos"
 _STARTED: Final = "imagebase.videos.started"
 _CHOICES: Final = {
-    Every.SECONDS: "Every few seconds",
-    Every.FRAMES: "Every n-th frame",
-    Every.SCENES: "At scene changes",
+    Every.SECONDS: "Every n seconds",
+    Every.FRAMES: "Every n frames",
+    Every.SCENES: "Each scene",
 }
 
 
