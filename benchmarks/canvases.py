@@ -6,6 +6,11 @@ time is taken in the browser, from the release to the words on the screen.
 
     python -m benchmarks.canvases [--boxes 5 50 500] [--rounds 15]
 
+With `--edits`, a selected box on Edit is moved by a drag and by a key instead: how long
+until the canvas shows it, and until the server has saved it.
+
+    python -m benchmarks.canvases --edits --boxes 1500
+
 Needs Chromium, and streamlit-drawable-canvas for its column.
 """
 
@@ -24,14 +29,21 @@ from typing import Final
 
 from playwright.sync_api import Page, sync_playwright
 
-from benchmarks.pages import served
+from benchmarks.pages import browsing, served
 from imagebase.annotation import Annotation, Box
 from imagebase.images.scan import Incoming
 from imagebase.ingest.add_images import admit
 from imagebase.settings import SAMPLES_FOLDER, Limits, read_settings
 from imagebase.store import Scope, open_store
 from imagebase.ui.identity import TEAM_OWNER
-from tests.browser.conftest import QUIET, ROOT, SCREEN, free_port, wait_for_health
+from tests.browser.conftest import (
+    QUIET,
+    ROOT,
+    SCREEN,
+    free_port,
+    until,
+    wait_for_health,
+)
 
 PHOTOGRAPH: Final = SAMPLES_FOLDER / "kitchen.jpg"
 # The mark on the Edit page goes to the second.
@@ -54,13 +66,34 @@ _WATCH: Final = """() => {
     up = null;
   }).observe(document.body, { subtree: true, childList: true, characterData: true });
 }"""
+# The canvas shows it: the frame after the handlers of the event has been painted.
+_WATCH_EDITS: Final = """(root) => {
+  window.taken = {};
+  const start = () => {
+    const [at, seq] = [performance.now(), root.dataset.seq];
+    const took = (name) => { window.taken[name] ??= performance.now() - at; };
+    window.taken = {};
+    setTimeout(() => requestAnimationFrame(() => setTimeout(() => took("shown"))));
+    new MutationObserver((_, observer) => {
+      const { savedSeq } = root.dataset;
+      if (!savedSeq || savedSeq === seq) return;
+      took("saved");
+      observer.disconnect();
+    }).observe(root, { attributes: true });
+  };
+  for (const type of ["pointerup", "keydown"]) addEventListener(type, start, true);
+}"""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--edits", action="store_true")
     parser.add_argument("--boxes", type=int, nargs="+", default=[5, 50, 500])
     parser.add_argument("--rounds", type=int, default=15)
     arguments = parser.parse_args()
+    if arguments.edits:
+        show_edits(arguments.boxes, arguments.rounds)
+        return
     print("| boxes | drawable canvas | own editor | Edit page |\n|---|---|---|---|")
     for count in arguments.boxes:
         cells = [
@@ -71,14 +104,71 @@ def main() -> None:
         print(f"| {count} | {' | '.join(cells)} |", flush=True)
 
 
+def show_edits(counts: list[int], rounds: int) -> None:
+    """Print how long a drag and a key take on Edit, at these numbers of boxes."""
+    print("| boxes | | on the canvas | saved |\n|---|---|---|---|")
+    for count in counts:
+        with tempfile.TemporaryDirectory() as scratch:
+            dataset_id = fill(Path(scratch), count)
+            with (
+                served(Path(scratch)) as url,
+                browsing(f"{url}/edit?dataset={dataset_id}") as page,
+            ):
+                for way, taken in edits(page, rounds).items():
+                    cells = [
+                        in_words([one[name] / 1000 for one in taken])
+                        for name in ("shown", "saved")
+                    ]
+                    print(f"| {count} | {way} | {' | '.join(cells)} |", flush=True)
+
+
+def edits(page: Page, rounds: int) -> dict[str, list[dict[str, float]]]:
+    """Move a box by drags and by keys in turn; return the milliseconds of each."""
+    surface = page.locator(".editor").first
+    page.wait_for_timeout(2000)
+    surface.evaluate(_WATCH_EDITS)
+    view = surface.evaluate("(root) => ({...root.dataset})")
+    area = surface.bounding_box()
+    assert area is not None
+    scale = float(view["scale"])
+    x, y = area["x"] + float(view["x"]), area["y"] + float(view["y"])
+    x, y = x + 430 * scale, y + 100 * scale  # beside the others
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x + 60, y + 60, steps=4)
+    page.mouse.up()
+    page.wait_for_timeout(_PAUSE_MS)
+    taken: dict[str, list[dict[str, float]]] = {"drag": [], "key": []}
+    for i in range(rounds + 1):
+        by = 12 if i % 2 == 0 else -12
+        page.mouse.move(x + 30, y + 30)
+        page.mouse.down()
+        page.mouse.move(x + 30, y + 30 + by, steps=4)
+        page.mouse.up()
+        taken["drag"].append(done(page))
+        page.keyboard.press("ArrowDown" if i % 2 == 0 else "ArrowUp")
+        taken["key"].append(done(page))
+    return {way: times[1:] for way, times in taken.items()}  # the first warms up
+
+
+def done(page: Page) -> dict[str, float]:
+    """Return the times of an edit once the server has saved it."""
+    until(page, "'saved' in window.taken")
+    page.wait_for_timeout(_PAUSE_MS)  # the end of the run
+    times: dict[str, float] = page.evaluate("window.taken")
+    return times
+
+
 def grid(count: int) -> list[Box]:
     """Return small boxes on the left part of the photograph."""
+    columns = max(_COLUMNS, round(count**0.5))
+    across, down = 375 / columns, 440 / max(20, -(-count // columns))
     return [
         Box(
-            x := 5.5 + 15 * (i % _COLUMNS),
-            y := 5.25 + 22 * (i // _COLUMNS),
-            x + 12,
-            y + 18,
+            x := 5.5 + across * (i % columns),
+            y := 5.25 + down * (i // columns),
+            x + 0.8 * across,
+            y + 0.8 * down,
         )
         for i in range(count)
     ]

@@ -161,7 +161,7 @@ def as_texts(attributes: Attributes) -> dict[str, str]:
 
 def in_words(attributes: Attributes) -> str:
     """Return attributes as people read them: `occluded, color = red`."""
-    return ", ".join(_words(attributes))
+    return ", ".join(_words(attributes)) if attributes else ""
 
 
 def _words(attributes: Attributes) -> Iterator[str]:

@@ -114,6 +114,8 @@ def _as_shown(annotation: Annotation) -> ShownBox:
 def _redrawn(
     annotation: Annotation, last: ShownBox, now: ShownBox, size: Size, who: str
 ) -> Annotation:
+    if now == last:
+        return annotation
     box = _moved_edges(annotation.box, last.box, now.box)
     if box is not annotation.box:
         box = box.normalised().clipped(size)

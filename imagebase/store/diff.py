@@ -131,6 +131,8 @@ def _placed_by_id(stored: StoredImage, record: ImageRecord) -> dict[str, Placed]
 
 def _same(old: Placed, new: Placed) -> bool:
     """Compare all but who changed it when: that alone is no change."""
+    if old == new:
+        return True
     before, after = old.annotation, new.annotation
     after = replace(after, changed_by=before.changed_by, changed_at=before.changed_at)
     return old == replace(new, annotation=after)

@@ -9,7 +9,7 @@ const SVG = "http://www.w3.org/2000/svg";
 const DRAG_PX = 3; // less is a click
 const SAME_PLACE_PX = 4;
 const DOUBLE_CLICK_MS = 350;
-const NUDGE_MS = 150; // key repeats within this time are sent together
+const NUDGE_MS = 80; // key repeats within this time are sent together
 const RUN_MS = 1000; // presses within this time of each other are one step to undo
 const HELD_REPEATS = 12; // a key held for longer resizes by 10 pixels at a time
 const SETTLED_MS = 150; // pause of the view before a detail is requested
@@ -163,7 +163,8 @@ class Editor {
     this.data = this.wish ? { ...data, label: this.wish.label } : data;
     Object.assign(this, { setStateValue, setTriggerValue });
     this.colours = new Map(data.labels);
-    this.outbox.say = (message) => this.setTriggerValue("message", message);
+    // As text, which Streamlit passes on without looking into it.
+    this.outbox.say = (message) => this.setTriggerValue("message", JSON.stringify(message));
     this.outbox.onChange = () => this.onOutbox();
     this.outbox.open(data.place);
     this.keys.take();
@@ -347,8 +348,12 @@ class Editor {
 
   // Redraw all boxes.
   refresh() {
-    for (const element of this.elements.values()) element.remove();
-    this.elements.clear();
+    const ids = new Set(this.boxes.map(({ id }) => id));
+    for (const [id, element] of this.elements) {
+      if (ids.has(id)) continue;
+      element.remove();
+      this.elements.delete(id);
+    }
     if (this.several.size) this.selectSeveral(this.chosenAll.map(({ id }) => id));
     else if (!this.find(this.selected)) this.select(null);
     this.draw();
@@ -459,7 +464,7 @@ class Editor {
   part() {
     if (!this.nudgeTimer && !this.guesses.isHeld) return;
     this.note();
-    this.setStateValue("parting", this.outbox.message());
+    this.setStateValue("parting", JSON.stringify(this.outbox.message()));
   }
 
   changedSoon() {
@@ -1460,16 +1465,19 @@ class Editor {
   drawParts(group, one) {
     const [x0, y0, x1, y1] = this.toScreen(one.box);
     const [halo, line, chip] = group.children;
+    const isSelected = Boolean(one.id) && this.isSelected(one);
+    this.dress(group, one, isSelected);
+    const place = `${x0} ${y0} ${x1} ${y1} ${this.room} ${group.looks}`;
+    if (group.place === place) return;
+    group.place = place;
     const isSeen = x1 > -8 && y1 > -CHIP_PX && x0 < this.room[0] + 8 &&
       y0 < this.room[1] + CHIP_PX;
     group.style.display = isSeen ? "" : "none";
-    const isSelected = Boolean(one.id) && this.isSelected(one);
-    this.dress(group, one, isSelected);
     if (!isSeen) return;
-    const place = { x: x0, y: y0, width: Math.max(x1 - x0, 1), height: Math.max(y1 - y0, 1) };
-    put(halo, place);
-    put(line, place);
-    const isTiny = Math.max(place.width, place.height) < CHIP_PX && !isSelected;
+    const area = { x: x0, y: y0, width: Math.max(x1 - x0, 1), height: Math.max(y1 - y0, 1) };
+    put(halo, area);
+    put(line, area);
+    const isTiny = Math.max(area.width, area.height) < CHIP_PX && !isSelected;
     chip.style.display = isTiny ? "none" : "";
     if (!isTiny) this.placeChip(chip, one, [x0, y0, x1, y1]);
   }

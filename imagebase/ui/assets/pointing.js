@@ -388,6 +388,7 @@ class Pointing {
     if (!shown) return;
     const label = this.labelFor(shown);
     const key = isInner && editor.keys.first("take");
+    group.place = null; // it may have been hidden
     editor.drawParts(group, {
       id: "", box: shown.box, label, untouched: true, text: key ? `${key} · ${label}` : undefined,
     });

@@ -10,6 +10,7 @@ import json
 import re
 import sys
 from collections.abc import Mapping
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
@@ -145,10 +146,12 @@ def parcel(head: Mapping[str, object], content: bytes = b"") -> bytes:
 
 
 def parse_message(value: object) -> Message:
-    """Return the message of an editor; invalid parts are left out.
+    """Return the message of an editor, as JSON or its text; invalid parts are left out.
 
     A drawing with an invalid box has no boxes, since that box would count as deleted.
     """
+    if isinstance(value, str):
+        return _parse_text(value)
     if not isinstance(value, Mapping):
         return Message()
     drawings = (_drawing(entry) for entry in _list(value.get("drawings")))
@@ -157,6 +160,15 @@ def parse_message(value: object) -> Message:
         tuple(drawing for drawing in drawings if drawing is not None),
         tuple(action for action in actions if action is not None),
     )
+
+
+@lru_cache(maxsize=8)  # read in each run until the next one comes
+def _parse_text(text: str) -> Message:
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return Message()
+    return parse_message(value) if isinstance(value, Mapping) else Message()
 
 
 def parse_fresh_box(value: object) -> FreshBox | None:

@@ -265,15 +265,13 @@ def draw_attributes(record: ImageRecord) -> None:
 def _choose(record: ImageRecord) -> Annotation:
     """Draw the choice of a box, named as in the table; return it."""
     boxes = {annotation.annotation_id: annotation for annotation in record.annotations}
-    ids = list(boxes)
+    names = {
+        box_id: f"{number} {box.label}"
+        for number, (box_id, box) in enumerate(boxes.items(), start=1)
+    }
     if st.session_state.get(_CHOSEN) not in boxes:
-        st.session_state[_CHOSEN] = ids[0]
-    chosen = st.selectbox(
-        "Box",
-        ids,
-        format_func=lambda box_id: f"{ids.index(box_id) + 1} {boxes[box_id].label}",
-        key=_CHOSEN,
-    )
+        st.session_state[_CHOSEN] = next(iter(boxes))
+    chosen = st.selectbox("Box", names, format_func=names.__getitem__, key=_CHOSEN)
     return boxes[chosen]
 
 

@@ -109,14 +109,21 @@ def test_drawing_tells_what_it_was_made_from() -> None:
         None,
         [],
         "x",
+        "[3]",
+        '"x"',
+        "[" * 100_000,
         {},
         {"drawings": None, "actions": 3},
         {"drawings": [3, {"tag": "t"}], "actions": [["1", "next"], [2]]},
     ],
-    ids=str,
+    ids=lambda value: str(value)[:20],
 )
 def test_nonsense_is_no_message(nonsense: object) -> None:
     assert parse_message(nonsense) == Message()
+
+
+def test_text_is_read_as_what_it_says() -> None:
+    assert parse_message(json.dumps(SAID)) == parse_message(SAID) != Message()
 
 
 def test_parcel_is_a_line_and_the_bytes() -> None:
