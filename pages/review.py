@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from imagebase.ui import find_more, frame, widgets
+from imagebase.ui import find_more, frame, proposed_tags, widgets
 from imagebase.ui.review import (
     crops,
     duplicates,
@@ -28,6 +28,7 @@ VIEWS = {
     find_more.VIEW: found.view,
     filters.MAP: image_map.image_map,
     filters.DUPLICATES: duplicates.near_duplicates,
+    filters.TAGS: proposed_tags.view,
     filters.LABEL_ERRORS: queue.label_errors,
     filters.STATISTICS: figures.statistics,
 }

@@ -1,7 +1,7 @@
 """Bulk edits of a reviewer over images and boxes, each with one undo."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
 from imagebase.annotation import TO_REVIEW, Annotation, ImageRecord, new_id
@@ -13,6 +13,7 @@ from imagebase.editing.records import (
     delete_annotations,
     reject,
     relabel,
+    tagged,
     with_edits,
 )
 from imagebase.store import ImageFilter, Scope, Store
@@ -309,6 +310,23 @@ def copy_on(
         seen,
         on_progress=on_progress,
     )
+
+
+def add_tags(
+    store: Store,
+    scope: Scope,
+    tags: Mapping[str, Sequence[str]],
+    *,
+    seen: Seen = None,
+    on_progress: OnProgress | None = None,
+) -> BulkReport:
+    """Add tags, given by image id; the review state stays as it is."""
+
+    def add(record: ImageRecord) -> ImageRecord:
+        own = tagged(record, [*record.tags, *tags[record.image_id]])
+        return replace(own, status=record.status)
+
+    return _change(store, scope, tags, add, seen, on_progress=on_progress)
 
 
 def _accepted(

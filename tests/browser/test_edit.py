@@ -14,6 +14,7 @@ from imagebase.annotation import Annotation, Box, ImageRecord, ReviewStatus, Sou
 from imagebase.editing.records import describe
 from imagebase.images.scan import Incoming
 from imagebase.ingest.add_images import admit
+from imagebase.learning import image_vectors
 from imagebase.settings import TEAM_OWNER, Limits
 from imagebase.store import Scope, Store
 from tests.browser.conftest import SCREEN, Canvas, Dataset, Served, until
@@ -1062,3 +1063,54 @@ def test_image_without_boxes_has_none_to_copy_on(series: Visit) -> None:
     series.wait_for_image(1)
     series.press("Shift+M")
     expect(series.page.get_by_text("no boxes to copy on")).to_be_visible()
+
+
+# ---------------------------------------------------------------------- proposed tags
+
+
+TAGGED = 20
+
+
+def tagged_places(store: Store, scope: Scope) -> None:
+    """Add images of two places in turn; the first twenty bear the place as a tag."""
+    rng = np.random.default_rng(2)
+    places = rng.standard_normal((2, 1728)).astype(np.float32)
+    for i in range(TAGGED + 6):
+        picture = rng.integers(0, 255, (48, 64, 3), np.uint8)
+        data = cv2.imencode(".png", picture)[1].tobytes()
+        admit(store, scope, [Incoming(f"place-{i:02}.png", data)], limits=Limits())
+    records = store.records(scope)
+    vectors = {
+        record.image_id: image_vectors.pack(
+            places[i % 2] + rng.standard_normal(1728).astype(np.float32) / 2
+        )
+        for i, record in enumerate(records)
+    }
+    store.put_many(scope, image_vectors._key(), vectors)
+    for i, record in enumerate(records[:TAGGED]):
+        store.save(scope, replace(record, tags=(("street", "beach")[i % 2],)))
+
+
+def test_tags_are_proposed_and_taken_by_a_click(
+    served: Served, tab: Page, request: pytest.FixtureRequest
+) -> None:
+    scope = scope_of(served.store, TEAM_OWNER, who="test", name=request.node.name)
+    tagged_places(served.store, scope)
+    fresh = served.store.records(scope)[TAGGED]
+    place = f"dataset={scope.dataset_id[:12]}"
+    tab.goto(f"{served.url}/edit?{place}&image={fresh.image_id[:12]}")
+    tab.get_by_text("Proposed tags").wait_for()
+    tab.locator(".st-key-tags-take-0 button").first.click()
+    visit = Visit(Canvas(tab, tab.locator(".editor")), served.store, scope)
+    record = visit.wait_for(lambda record: bool(record.tags), TAGGED)
+    assert (record.tags, record.status) == (("street",), ReviewStatus.NEW)
+    tab.goto(f"{served.url}/review?{place}")
+    tab.get_by_role("radio", name="Tags", exact=True).click()
+    tab.get_by_role("radio", name=re.compile("beach 3")).click()
+    tab.get_by_role("button", name="Take for all 3 images").click()
+    record = visit.wait_for(lambda record: bool(record.tags), TAGGED + 5)
+    assert (record.tags, record.status) == (("beach",), ReviewStatus.NEW)
+    tab.locator(".st-key-tags-undo button").first.click()
+    visit.wait_for(lambda record: not record.tags, TAGGED + 5)
+    tags = [record.tags for record in served.store.records(scope)[TAGGED:]]
+    assert tags == [("street",), *[()] * 5]

@@ -11,6 +11,7 @@ from imagebase.review.bulk_edits import (
     accept_above,
     accept_boxes,
     accept_suggestions,
+    add_tags,
     approve_as_shown,
     approve_images,
     copy_on,
@@ -379,3 +380,17 @@ def test_boxes_copied_on_are_one_change(
     store.undo(scope)
     assert store.records(scope)[1].annotations == second.annotations
     assert store.records(scope)[2].annotations == ()
+
+
+def test_added_tags_leave_the_review_state(
+    store: Store, scope: Scope, records: list[ImageRecord]
+) -> None:
+    approve_images(store, scope, [records[1].image_id])
+    before = [record.status for record in store.records(scope)]
+    report = add_tags(store, scope, {name: ["day", "street"] for name in ids(records)})
+    assert report.changed == 3
+    after = store.records(scope)
+    assert [record.tags for record in after] == [("day", "street")] * 3
+    assert [record.status for record in after] == before
+    store.undo(scope)
+    assert not any(record.tags for record in store.records(scope))

@@ -22,6 +22,7 @@ from imagebase.ui import (
     frame,
     learned_boxes,
     likeness,
+    proposed_tags,
     services,
     similar_offer,
     state,
@@ -310,6 +311,7 @@ def _side(
     )
     similar_offer.follow(record)
     changes.draw_tags(record)
+    proposed_tags.draw(record)
     changes.draw_comments(record.image_id, actions=partial(_image_actions, record))
     learning.draw(record)
     setup.offer()

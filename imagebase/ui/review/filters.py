@@ -23,6 +23,7 @@ CROPS: Final = "Crops"
 IMAGES: Final = "Images"
 MAP: Final = "Map"
 DUPLICATES: Final = "Near-duplicates"
+TAGS: Final = "Tags"
 LABEL_ERRORS: Final = "Label errors"
 STATISTICS: Final = "Statistics"
 

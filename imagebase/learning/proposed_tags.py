@@ -1,0 +1,109 @@
+"""Tags for images, proposed from the images that a person has tagged.
+
+One ridge regression for each tag, on the vectors of images. Each example's score is the
+one it gets when it is left out, which has a closed form (Allen's PRESS, 1974), so that
+what is proposed has been right on the examples before.
+"""
+
+from collections import Counter
+from collections.abc import Collection, Sequence
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from imagebase.detection.taught.calibration import logistic
+from imagebase.geometry import FloatArray
+
+# Fewer tagged images teach nothing that would hold for others.
+LEAST_TAGGED: Final = 10
+LEAST_OF_A_TAG: Final = 3
+MOST_TAGS: Final = 20
+# Of the examples from the lowest proposed score on, and one more, so many bear the tag.
+PRECISION: Final = 0.8
+_RIDGES: Final = (0.01, 0.03, 0.1, 0.3)
+
+
+class ProposedTag(NamedTuple):
+    """A tag that an image does not have; confidence: from 0 to 1."""
+
+    tag: str
+    confidence: float
+
+
+def proposed_tags(
+    vectors: FloatArray, tags: Sequence[Collection[str]]
+) -> list[tuple[ProposedTag, ...]]:
+    """Return the tags that each image may lack, the likeliest first.
+
+    The images that have any tag are the examples, and count as tagged in full. Nothing
+    is proposed from fewer than `LEAST_TAGGED` of them, and no tag that fewer than
+    `LEAST_OF_A_TAG` bear, or lack, or that the examples are not told by.
+
+    Args:
+        vectors: of length 1, shape (N, D). tags: of each image.
+    """
+    found: list[list[ProposedTag]] = [[] for _ in tags]
+    is_example = np.array([bool(own) for own in tags], np.bool_)
+    if is_example.sum() >= LEAST_TAGGED:
+        counts = Counter(tag for own in tags for tag in set(own))
+        for tag, _ in counts.most_common(MOST_TAGS):
+            has_tag = np.array([tag in own for own in tags], np.bool_)
+            confidence = _confidence(vectors, is_example, has_tag)
+            for place in np.flatnonzero((confidence > 0) & ~has_tag):
+                found[place].append(ProposedTag(tag, float(confidence[place])))
+    return [tuple(sorted(one, key=lambda tag: -tag.confidence)) for one in found]
+
+
+def _confidence(
+    vectors: FloatArray, is_example: NDArray[np.bool_], has_tag: NDArray[np.bool_]
+) -> FloatArray:
+    """Return how sure the tag is on each image, shape (N,); 0 where it is not."""
+    right = has_tag[is_example]
+    if min(right.sum(), (~right).sum()) < LEAST_OF_A_TAG:
+        return np.zeros(len(vectors))
+    score = _scores(vectors, is_example, right)
+    least = _least_score(score[is_example], right)
+    slope, offset = logistic(score[is_example], right.astype(np.float64))
+    sure = 1 / (1 + np.exp(-(slope * score + offset)))
+    return np.where(score >= least, sure, 0.0)
+
+
+def _scores(
+    vectors: FloatArray, is_example: NDArray[np.bool_], right: NDArray[np.bool_]
+) -> FloatArray:
+    """Return the score of each image, near 1 with the tag and near 0 without."""
+    # Both kinds of examples count the same, however many there are.
+    weight = np.where(right, 0.5 / right.sum(), 0.5 / (~right).sum())
+    middle = weight @ vectors[is_example]
+    centred = (vectors - middle).astype(np.float64)
+    examples, wanted = centred[is_example], right.astype(np.float64) - 0.5
+    products = (examples.T * weight) @ examples
+    best, least_error = np.zeros(len(vectors)), np.inf
+    for ridge in _RIDGES:
+        inverse = np.linalg.inv(products + ridge * np.eye(len(products)))
+        found = centred @ (inverse @ (examples.T @ (weight * wanted)))
+        share = weight * np.einsum("ij,jk,ik->i", examples, inverse, examples)
+        error = (wanted - found[is_example]) / np.maximum(1 - share, 1e-9)
+        if weight @ error**2 < least_error:
+            least_error = float(weight @ error**2)
+            best = found
+            best[is_example] = wanted - error
+    return best + 0.5
+
+
+def _least_score(score: FloatArray, right: NDArray[np.bool_]) -> float:
+    """Return the score from which on examples are right often enough.
+
+    Halfway to the next example below; infinite where that finds less than a third of
+    the right ones.
+    """
+    order = np.argsort(-score, kind="stable")
+    hits = np.cumsum(right[order])
+    is_precise = hits >= PRECISION * np.arange(2, len(order) + 2)
+    is_useful = hits >= max(LEAST_OF_A_TAG - 1, right.sum() / 3)
+    good = np.flatnonzero(is_precise & is_useful & right[order])
+    if not good.size:
+        return np.inf
+    around = score[order[good[-1] : good[-1] + 2]]
+    return float(around.mean())
