@@ -178,9 +178,10 @@ def page_number(pages: int, *, key: str) -> int:
     # Next to other widgets they would shrink to the current number.
     wanted = _PAGE_NUMBER_PX * (min(pages, _MOST_PAGE_NUMBERS) + 2)
     width = max(wanted, _LEAST_PAGES_PX)
-    number: int = st.pagination(
-        pages, key=key, max_visible_pages=_MOST_PAGE_NUMBERS, width=width
-    )
+    with st.container(width=width):
+        number: int = st.pagination(
+            pages, key=key, max_visible_pages=_MOST_PAGE_NUMBERS, width=width
+        )
     return number
 
 

@@ -106,6 +106,25 @@ def test_near_duplicates_are_rejected_with_one_undo(
     assert photographs.record("copy.jpg").status is ReviewStatus.NEW
 
 
+def test_every_page_of_the_near_duplicates_has_a_link(
+    page: Page, dataset: Dataset
+) -> None:
+    files = []
+    for name in NAMES[:7]:
+        image = Image.open(SAMPLES_FOLDER / name)
+        for part in (2, 4):
+            stream = io.BytesIO()
+            image.resize((image.width // part, image.height // part)).save(
+                stream, "JPEG"
+            )
+            files.append(Incoming(f"{part}-{name}", stream.getvalue()))
+    admit(dataset.store, dataset.scope, files, limits=Limits())
+    show(page, dataset, "Near-duplicates")
+    pages = page.get_by_test_id("stPagination")
+    pages.get_by_text("2", exact=True).click(timeout=MINUTE_MS)
+    expect(page.get_by_role("button", name="Reject the others")).to_have_count(1)
+
+
 def test_similar_images_open_in_the_editor(page: Page, photographs: Dataset) -> None:
     show(page, photographs, "Images")
     press(page, "review.similar")
