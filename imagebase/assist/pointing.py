@@ -29,8 +29,10 @@ _CLOSER: Final = (2, 4, 8)
 NARROWEST_VIEW: Final = max(_CLOSER)
 # A box that ends so near to the border of a view, as a share of its side, may be cut.
 _CUT_SHARE: Final = 0.02
-# Candidates that overlap so much are one object; those that do more agree on its box.
+# Candidates that overlap so much are one object; those that do more share its edges;
+# of suggestions that do still more, one is enough.
 SAME_OBJECT_IOU: Final = 0.6
+SHARED_EDGES_IOU: Final = 0.65
 SAME_BOX_IOU: Final = 0.75
 # Scores at which a suggestion is shown, beside boxes and inside them, and below which
 # closer views are worth their time (`python -m benchmarks.point --floors`).
@@ -287,7 +289,7 @@ def _suggestion(
     candidates: PointCandidates, iou: FloatArray, weights: FloatArray
 ) -> Suggestion:
     """Return the suggestion that the candidates which overlap the best one agree on."""
-    same_box = iou >= SAME_BOX_IOU
+    same_box = iou >= SHARED_EDGES_IOU
     share = weights[same_box, None] / weights[same_box].sum()
     x_min, y_min, x_max, y_max = (candidates.xyxy[same_box] * share).sum(axis=0)
     same_object = iou >= SAME_OBJECT_IOU

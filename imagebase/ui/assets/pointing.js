@@ -464,12 +464,12 @@ function ranked(sightings, point, { size, rules, count }) {
 }
 
 // `_suggestion` in pointing.py: what those that overlap the best one agree on.
-function agreed(inside, shared, weights, { sameBox, sameObject }) {
+function agreed(inside, shared, weights, { sharedEdges, sameObject }) {
   const sum = [0, 0, 0, 0];
   let total = 0;
   const support = new Map();
   for (const [i, { box, confidence, label }] of inside.entries()) {
-    if (shared[i] >= sameBox) {
+    if (shared[i] >= sharedEdges) {
       total += weights[i];
       box.forEach((edge, k) => { sum[k] += edge * weights[i]; });
     }

@@ -13,6 +13,7 @@ from imagebase.assist.pointing import (
     POOR_SCORE,
     SAME_BOX_IOU,
     SAME_OBJECT_IOU,
+    SHARED_EDGES_IOU,
     PointCandidates,
 )
 
@@ -22,6 +23,7 @@ _MOST_SENT: Final = 2000
 RULES: Final = {
     "weights": list(POINT_WEIGHTS),
     "sameObject": SAME_OBJECT_IOU,
+    "sharedEdges": SHARED_EDGES_IOU,
     "sameBox": SAME_BOX_IOU,
     "floor": LEAST_SCORE,
     "inner": LEAST_SCORE_INSIDE,
