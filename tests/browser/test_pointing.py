@@ -68,8 +68,12 @@ class Editing:
         return tuple(map(float, self.canvas.get("suggestion").split()))
 
     def undo(self) -> None:
-        seq = self.canvas.get("seq")
-        self.canvas.wait_for("saved-seq", seq)
+        # A label that is guessed late is one more drawing.
+        saved = "(root) => root.dataset.seq === root.dataset.savedSeq"
+        for _ in range(400):
+            if self.canvas.surface.evaluate(saved):
+                break
+            self.page.wait_for_timeout(25)
         self.canvas.press("Control+z")
 
 
