@@ -82,6 +82,14 @@ class Found(NamedTuple):
         """Return these rows, in this order."""
         return Found(self.xyxy[which], self.confidence[which], self.label[which])
 
+    def is_surest(self) -> NDArray[np.bool_]:
+        """Say which boxes are the surest of their labels, (N,)."""
+        surest = np.zeros(len(self.label), bool)
+        for name in np.unique(self.label):
+            rows = np.flatnonzero(self.label == name)
+            surest[rows[self.confidence[rows].argmax()]] = True
+        return surest
+
     def suppressed(self) -> "Found":
         """Return the best boxes of each label, without those that overlap them."""
         stays = [
@@ -131,6 +139,16 @@ class JudgedImage(NamedTuple):
     found: Mapping[str, Found]
 
 
+class Least(NamedTuple):
+    """The confidence from which a label's boxes are suggested on an image."""
+
+    surest: float
+    others: float
+
+
+_USUAL_LEAST: Final = Least(DEFAULT_CONFIDENCE, DEFAULT_CONFIDENCE)
+
+
 class LabelScore(NamedTuple):
     """The AP50 of a model for a label, and on how many boxes it rests."""
 
@@ -143,14 +161,16 @@ class ModelChoice:
     """Which model suggests each label, and from which confidence on.
 
     model: by label; a label that is missing is not suggested.
-    least: by model and label, where it is not the usual one.
+    least: by model and label, where it is not the usual one: for the surest box of an
+    image, and for the others. Where every image has one object, the surest box is
+    likely right, and a second one is not.
     scores: by model and label, where there is an approved box to judge by.
     unwanted: labels that were suggested and never kept; they are not suggested.
     inside: by label, how much of a box may lie in another one of the label.
     """
 
     model: Mapping[str, str] = field(default_factory=dict)
-    least: Mapping[tuple[str, str], float] = field(default_factory=dict)
+    least: Mapping[tuple[str, str], Least] = field(default_factory=dict)
     scores: Mapping[tuple[str, str], LabelScore] = field(default_factory=dict)
     unwanted: frozenset[str] = frozenset()
     inside: Mapping[str, float] = field(default_factory=dict)
@@ -167,8 +187,10 @@ class ModelChoice:
         """Return the boxes to suggest on an image, from what each model finds there."""
         shown = self.shown(found)
         least = [
-            self.least.get((self.model[label], label), DEFAULT_CONFIDENCE)
-            for label in shown.label.tolist()
+            self.least.get((self.model[label], label), _USUAL_LEAST)[int(not is_surest)]
+            for label, is_surest in zip(
+                shown.label.tolist(), shown.is_surest().tolist(), strict=True
+            )
         ]
         sure = shown.rows(shown.confidence >= np.array(least, np.float32)).suppressed()
         stays = nms(sure.xyxy, sure.confidence, nms_threshold=ONE_OBJECT_IOU)
@@ -196,16 +218,17 @@ def choose(
     }
     labels = dict.fromkeys(label for known in knows.values() for label in known)
     model: dict[str, str] = {}
-    least: dict[tuple[str, str], float] = {}
+    least: dict[tuple[str, str], Least] = {}
     unwanted = set()
     for label in labels:
         best = _best([name for name in knows if label in knows[name]], label, recent)
-        evidence = _evidence(recent, best, label)
-        if not evidence.right and len(evidence.wrong) >= _UNWANTED:
+        surest, others = _evidence(recent, best, label)
+        wrong = len(surest.wrong) + len(others.wrong)
+        if not surest.right and not others.right and wrong >= _UNWANTED:
             unwanted.add(label)
             continue
         model[label] = best
-        least[best, label] = evidence.threshold()
+        least[best, label] = Least(surest.threshold(), others.threshold())
     inside = {label: _most_inside(recent, label) for label in model}
     return ModelChoice(model, least, scores, frozenset(unwanted), inside)
 
@@ -294,17 +317,22 @@ class Evidence(NamedTuple):
         return float(_THRESHOLDS[best[len(best) // 2]])
 
 
-def _evidence(judged: Sequence[JudgedImage], model: str, label: str) -> Evidence:
-    evidence = Evidence([], [])
+def _evidence(
+    judged: Sequence[JudgedImage], model: str, label: str
+) -> tuple[Evidence, Evidence]:
+    """Return the evidence of the surest box of each image, and that of the others."""
+    both = Evidence([], []), Evidence([], [])
     for image in judged:
         if model not in image.found:
             continue
         found = image.found[model]
         own = found.rows(found.label == label)
         is_right = matches(own, image.xyxy[image.label == label])
-        evidence.right.extend(own.confidence[is_right].tolist())
-        evidence.wrong.extend(own.confidence[~is_right].tolist())
-    return evidence
+        is_surest = own.is_surest()
+        for evidence, rows in zip(both, (is_surest, ~is_surest), strict=True):
+            evidence.right.extend(own.confidence[rows & is_right].tolist())
+            evidence.wrong.extend(own.confidence[rows & ~is_right].tolist())
+    return both
 
 
 def matches(found: Found, xyxy: FloatArray) -> NDArray[np.bool_]:

@@ -93,8 +93,21 @@ def test_the_threshold_follows_what_was_right_and_wrong() -> None:
     often_unsure = [judged(n, taught=found((RIGHT, 0.2, "fox"))) for n in range(20)]
     knows = {TAUGHT: ["fox"]}
 
-    assert 0.6 < choose(often_wrong, knows).least[TAUGHT, "fox"] <= 0.8
-    assert choose(often_unsure, knows).least[TAUGHT, "fox"] <= 0.2
+    assert choose(often_unsure, knows).least[TAUGHT, "fox"].surest <= 0.2
+    assert choose(often_wrong, knows).least[TAUGHT, "fox"].others > 0.6
+
+
+def test_the_surest_box_of_an_image_has_a_threshold_of_its_own() -> None:
+    images = [
+        judged(n, taught=found((RIGHT, 0.2, "fox"), (WRONG, 0.15, "fox")))
+        for n in range(20)
+    ]
+    choice = choose(images, {TAUGHT: ["fox"]})
+
+    surest, others = choice.least[TAUGHT, "fox"]
+    assert surest <= 0.2 < others
+    two = found((RIGHT, 0.25, "fox"), (WRONG, 0.22, "fox"))
+    assert choice.suggestions({TAUGHT: two}).xyxy.tolist() == [list(RIGHT)]
 
 
 def test_one_object_is_suggested_once_whatever_its_labels() -> None:
