@@ -20,9 +20,10 @@ corner of a box to pull 1; a missed object 1, by a click where the first suggest
 that point stands and else by a drag, and 1 more where its label is another one than the
 last. On a page: approving it 1; a wrong box 1, by a click on it; a missed object 1, by
 a click where that makes the right box with the right label, 2 where Shift has to be
-held as the point is in another box, and else by a drag, with 1 more for the label. A
-box cannot be pulled or renamed there: it is taken off and added. What a click on a page
-does is decided as in `proofs.js`.
+held as the point is in another box, and else by a drag, with 1 more where it gets
+another label, by what is seen there or as the last one. A box cannot be pulled or
+renamed there: it is taken off and added. What a click on a page does is decided as in
+`proofs.js`.
 
 `--training` trains a YOLOv4-tiny (needs PyTorch) when the app would: it is ready after
 its minutes of the person's own time, as if it ran while that person labels. The steps
@@ -88,6 +89,7 @@ _OFF_CENTRE: Final = 0.08
 _REPORT_EVERY: Final = 50
 # So many images are labelled one by one, before pages of the app's size are checked.
 _FIRST: Final = 5
+_LIKE_IOU: Final = 0.3
 # A person clicks a box at its middle, or where else that is no other box.
 _PLACES: Final = (0.5, 0.3, 0.7, 0.15, 0.85)
 _STEPS_PER_MINUTE: Final = 165
@@ -180,6 +182,7 @@ class Person:
             tally["key"] += sheet.is_taken(self._point_of_last)
         else:
             tally.update(["drawn", "drag"])
+            self._last = sheet.label_of(box) or self._last
             self._label(tally, label)
         sheet.put(box, label)
 
@@ -273,6 +276,13 @@ class _Sheet:
         inside = self._seen.at(point)
         scores = score_of(point_features(inside, point, size=self._size))
         return bool(scores.max(initial=-np.inf) >= LEAST_SCORE)
+
+    def label_of(self, box: FloatArray) -> str:
+        """Return the label that a drawn box gets of what is seen there, if any."""
+        iou = pairwise_iou(self._seen.xyxy, box[None])[:, 0]
+        best = int(iou.argmax()) if len(iou) else 0
+        is_like = len(iou) and iou[best] >= _LIKE_IOU
+        return str(self._seen.label[best]) if is_like else ""
 
     def put(self, box: FloatArray, label: str) -> None:
         """Put a box on the image."""

@@ -8,6 +8,7 @@
 const SVG = "http://www.w3.org/2000/svg";
 const CLICK_PX = 4;
 const LEAST_PX = 3; // of the screen: a smaller drag is a slip
+const LIKE_IOU = 0.3; // what is seen there says what a drawn box is
 const SEEN_MS = 300; // a page is on screen this long before it can be approved
 const pages = new WeakMap();
 const kept = (window[Symbol.for("imagebase.proofs")] ??= new Map());
@@ -34,6 +35,7 @@ class Page {
     this.legend = root.querySelector(".legend");
     this.tiles = [];
     this.label = null;
+    this.meant = null;
     this.button.addEventListener("click", () => this.approve());
     this.onKey = (event) => this.pressed(event);
     document.addEventListener("keydown", this.onKey);
@@ -82,10 +84,16 @@ class Page {
       button.setAttribute("role", "radio");
       button.title = place < 9 ? `Label of the next box (${place + 1})` : "Label of the next box";
       button.append(dot, element("span", "", name));
-      button.addEventListener("click", () => this.choose(name));
+      button.addEventListener("click", () => this.mean(name));
       return button;
     }));
     this.choose(this.label);
+  }
+
+  // A person chose the label of the next box, whatever is seen there.
+  mean(name) {
+    this.meant = name;
+    this.choose(name);
   }
 
   choose(name) {
@@ -101,7 +109,7 @@ class Page {
     const isField = path.some((one) => one.matches?.("input, textarea, select, [contenteditable]"));
     if (event.ctrlKey || event.metaKey || event.altKey || isField || event.repeat) return;
     const label = this.data?.labels[Number(event.key) - 1];
-    if (label && /^[1-9]$/.test(event.key)) this.choose(label.name);
+    if (label && /^[1-9]$/.test(event.key)) this.mean(label.name);
     const isButton = path.some((one) => one.matches?.("button, a, [role='dialog']"));
     if (event.key !== "Enter" || isButton || target.isContentEditable) return;
     event.preventDefault();
@@ -212,7 +220,8 @@ class Tile {
   moved(event) {
     const point = this.pointOf(event);
     if (this.start && this.isDrag(event)) {
-      this.show({ box: normalised([...this.start.at, ...point]), label: this.page.label });
+      const box = normalised([...this.start.at, ...point]);
+      this.show({ box, label: this.labelOf(box) });
     } else if (!this.start && event.pointerType !== "touch") {
       this.offer(point);
     }
@@ -224,7 +233,7 @@ class Tile {
     const isDrag = this.isDrag(event);
     this.start = null;
     this.show(null);
-    if (isDrag) this.add(normalised([...start.at, ...this.pointOf(event)]), this.page.label);
+    if (isDrag) this.add(normalised([...start.at, ...this.pointOf(event)]));
     else this.clicked(start.at, event.shiftKey);
   }
 
@@ -245,12 +254,24 @@ class Tile {
     this.offer(null);
   }
 
-  add(box, label) {
+  add(box) {
     const area = this.svg.getBoundingClientRect();
     const scale = area.width / this.data.size[0];
+    const label = this.labelOf(box);
     if (!label || Math.min(box[2] - box[0], box[3] - box[1]) * scale < LEAST_PX) return;
     this.work.added.push({ box: box.map(rounded), label });
+    this.page.meant = null;
+    this.page.choose(label);
     this.draw();
+  }
+
+  // The label of a drawn box: the one chosen for it, what is seen there, or the last one.
+  labelOf(box) {
+    const [like] = this.known
+      .map(({ box: other, label }) => ({ iou: sharedOf(other, box), label }))
+      .filter(({ iou, label }) => iou >= LIKE_IOU && this.page.colours.has(label))
+      .sort((a, b) => b.iou - a.iou);
+    return this.page.meant ?? like?.label ?? this.page.label;
   }
 
   // The box that a click is for: of those that hold the point, the one whose middle is
