@@ -77,7 +77,9 @@ def test_edit_names_the_file_and_goes_on(lossy: Tab) -> None:
     assert is_whole(lossy)
 
 
-@pytest.mark.parametrize("view", ["Queue", "Boxes", "Crops", "Images", "Statistics"])
+@pytest.mark.parametrize(
+    "view", ["Queue", "Suggestions", "Boxes", "Crops", "Images", "Statistics"]
+)
 def test_every_view_of_review_is_drawn(lossy: Tab, view: str) -> None:
     lossy.open("review")
     lossy.app.main.button_group[0].set_value(view).run()
