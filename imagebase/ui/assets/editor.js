@@ -139,7 +139,7 @@ class Editor {
     this.pointers = new Map();
     this.bitmaps = { picture: null, detail: null };
     this.decoding = { picture: null, detail: null };
-    this.wish = null; // the label of the next box, until the server has heard of it
+    this.wish = null; // the label of the next box, until the server's data include it
     this.stopper = new AbortController();
     this.handles = this.makeHandles();
     this.pointing = new Pointing(this);
@@ -160,6 +160,8 @@ class Editor {
     const isChosen = this.given && this.given.labelsChosen !== data.labelsChosen;
     if (isChosen) this.pointing.meant = data.label;
     this.given = data;
+    // What comes meanwhile may be of a run before the label was chosen.
+    if (this.wish?.count <= data.done) this.wish = null;
     this.data = this.wish ? { ...data, label: this.wish.label } : data;
     Object.assign(this, { setStateValue, setTriggerValue });
     this.colours = new Map(data.labels);
@@ -274,7 +276,6 @@ class Editor {
     if (parcel.kind === "guess") this.guesses.hear(parcel);
     if (parcel.kind === "answer") {
       this.outbox.hear(parcel);
-      if (this.wish?.count <= parcel.done) this.forgetWish();
       if (this.waiting?.count <= parcel.done) this.waiting = null;
       if (this.held && !this.gesture && !this.outbox.of(this.held.image)) this.fill();
       this.onOutbox();
@@ -357,12 +358,6 @@ class Editor {
     if (this.several.size) this.selectSeveral(this.chosenAll.map(({ id }) => id));
     else if (!this.find(this.selected)) this.select(null);
     this.draw();
-  }
-
-  // The server has heard of the chosen label; its data include it now or with the next run.
-  forgetWish() {
-    this.data = { ...this.given, label: this.wish.label };
-    this.wish = null;
   }
 
   async showPicture(parcel) {
