@@ -330,7 +330,7 @@ def test_a_restored_taught_model_is_found_by_name(
     settings.cache_clear()
     assert before is not None
     assert after is not None
-    assert before.title == after.title == "tiger and cat, 1 image"
+    assert before.title == after.title == "tiger, 1 image"
     assert before.sha256 == after.sha256
 
 
