@@ -298,6 +298,22 @@ def test_what_was_done_before_the_connection_broke_is_saved_later(
     assert statuses(ahead).count(ReviewStatus.APPROVED) == 2
 
 
+def test_undo_on_the_next_image_takes_back_what_was_done_last(
+    ahead: Visit, network: Network
+) -> None:
+    leap(ahead, "Enter", BEAR)
+    network.cut()  # so that the server hears of all at once
+    draw(ahead, 1)
+    ahead.press("Control+z")
+    network.mend()
+    ahead.wait_for(lambda record: record.status is ReviewStatus.APPROVED)
+    ahead.wait_for_image(BEAR)
+    expect(ahead.canvas.surface).to_have_attribute("data-unsaved", "0", timeout=20_000)
+    ahead.settle()
+    assert statuses(ahead).count(ReviewStatus.APPROVED) == 1
+    assert len(ahead.record(BEAR).annotations) == 1
+
+
 def test_version_that_somebody_else_saved_meanwhile_is_not_approved_unseen(
     ahead: Visit,
 ) -> None:

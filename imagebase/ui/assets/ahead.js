@@ -77,7 +77,7 @@ class Ahead {
     const { image, outbox } = this.editor;
     const to = this.parcel?.following[image]?.[name];
     const filling = to && this.parcel.fillings.find((one) => one.image === to);
-    if (!filling || !this.pictures.get(to)) return null;
+    if (!filling || !this.pictures.get(to) || this.editor.gesture) return null;
     const isTrouble = outbox.unsaved(image).isOverdue || this.isOverdue;
     return isTrouble || !document.querySelector(ONLINE) ? null : filling;
   }

@@ -49,7 +49,8 @@ class Outbox {
       if (tab !== TAB) forget(name);
       this.seq += 1;
       this.drawings.set(key, {
-        ...drawing, seq: this.seq, steps: [[this.seq, drawing.boxes]], since: -Infinity,
+        ...drawing, seq: this.seq, steps: [[this.seq, drawing.boxes, 0]], after: 0,
+        since: -Infinity,
       });
       this.keep(key);
     }
@@ -84,8 +85,9 @@ class Outbox {
       boxes,
       seq: this.seq,
       amends,
+      after: last?.after ?? this.count,
       changes: isChange ? (last?.changes ?? 0) + 1 : 0,
-      steps: [...(last?.steps ?? []), [this.seq, boxes]].slice(-KEPT_STEPS),
+      steps: [...(last?.steps ?? []), [this.seq, boxes, this.count]].slice(-KEPT_STEPS),
       since: last?.since ?? performance.now(),
       why: last?.why ?? "",
     });
@@ -111,7 +113,7 @@ class Outbox {
       const was = new Set(one.base.map(({ id }) => id));
       return {
         place: one.place, image: one.image, tag: one.tag, seq: one.seq,
-        amends: one.amends ?? 0,
+        amends: one.amends ?? 0, after: one.after,
         boxes: one.boxes.map(plain),
         before: one.base.filter((box) => !sameBox(box, now.get(box.id))).map(plain),
         added: one.boxes.filter(({ id }) => !was.has(id)).map(({ id }) => id),
@@ -171,6 +173,7 @@ class Outbox {
     drawing.base = step[1];
     drawing.steps = drawing.steps.filter(([number]) => number > seq);
     drawing.changes = drawing.steps.length;
+    drawing.after = drawing.steps[0][2];
     Object.assign(drawing, { why: "", since: performance.now() });
     this.keep(key);
   }

@@ -319,12 +319,20 @@ def _settle(key: str, interruptions: list[BaseException]) -> Message:
 
 
 def _listen(on_action: Callable[[Action], None], key: str) -> None:
+    """Save the drawings and run the actions of a message, in the order they were made.
+
+    The drawings after the last action are saved by the run that follows.
+    """
     interruptions: list[BaseException] = []
-    message = _settle(key, interruptions)
     editor = undisturbed(lambda: _editor(key), interruptions)
-    for action in editor.take_actions(message):
-        editor.enter(action.then_tag)
-        on_action(action)
+    try:
+        editor.running = editor.actions_done + 1
+        message = _settle(key, interruptions)
+        while action := editor.take_action(message, interruptions):
+            editor.enter(action.then_tag)
+            on_action(action)
+    finally:
+        editor.running = 0
     if interruptions:
         raise interruptions[-1]
 

@@ -42,6 +42,7 @@ class Drawing(NamedTuple):
     copies: by id of a copied box, the id of its original.
     amends: number of the first of the drawings that are one step to undo with this one;
         or 0.
+    after: number of the last action before its changes, or 0.
     """
 
     tag: str
@@ -52,6 +53,7 @@ class Drawing(NamedTuple):
     added: frozenset[str] = frozenset()
     copies: Mapping[str, str] = MappingProxyType({})
     amends: int = 0
+    after: int = 0
 
     @property
     def base(self) -> tuple[ShownBox, ...]:
@@ -204,7 +206,7 @@ def _drawing(value: object) -> Drawing | None:
     added = frozenset(map(_text, _list(value.get("added"))))
     boxes = None if before is None else _boxes(value.get("boxes"))
     copies = dict(filter(None, map(_copy, _list(value.get("copies")))))
-    amends = value.get("amends")
+    amends, after = value.get("amends"), value.get("after")
     return Drawing(
         tag,
         seq,
@@ -214,6 +216,7 @@ def _drawing(value: object) -> Drawing | None:
         added,
         copies,
         amends if isinstance(amends, int) else 0,
+        after if isinstance(after, int) else 0,
     )
 
 

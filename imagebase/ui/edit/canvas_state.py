@@ -114,6 +114,7 @@ class Editor:
     refused: by image, the number of the last refused drawing, and the reason.
     problem: another error message.
     actions_done: number of the last action that was run.
+    running: number of the action whose turn it is: drawings made after it wait; or 0.
     """
 
     access: RecordAccess | None = None
@@ -124,6 +125,7 @@ class Editor:
     refused: dict[Where, tuple[int, str]] = field(default_factory=dict)
     problem: str = ""
     actions_done: int = 0
+    running: int = 0
 
     @property
     def filling(self) -> dict[str, Any]:
@@ -239,7 +241,7 @@ class Editor:
         """Save the changes of a message; doing so twice does no harm."""
         for drawing in message.drawings:
             where, seq = drawing.where, drawing.seq
-            if seq <= self.booked.get(where, 0):
+            if seq <= self.booked.get(where, 0) or 0 < self.running <= drawing.after:
                 continue
             why = self._book(drawing, interruptions)
             self.refused.pop(where, None)
@@ -313,17 +315,25 @@ class Editor:
         else:
             self.problem = str(error)
 
-    def take_actions(self, message: Message) -> tuple[Action, ...]:
-        """Return the new actions; those on an image with unsaved changes wait."""
-        unsaved = {where.image_id for where in self.refused}
-        taken: list[Action] = []
-        for action in message.actions:
-            if action.number > self.actions_done:
-                if action.image_id in unsaved:
-                    break
-                taken.append(action)
-                self.actions_done = action.number
-        return tuple(taken)
+    def take_action(
+        self, message: Message, interruptions: list[BaseException]
+    ) -> Action | None:
+        """Save what was drawn before the next new action, and return that action.
+
+        None if there is none; one on an image with unsaved changes waits. So an undo
+        takes back what was done last, also where both come in one message.
+        """
+        new = (one for one in message.actions if one.number > self.actions_done)
+        action = next(new, None)
+        if action is None:
+            return None
+        if self.running != action.number:
+            self.running = action.number
+            self.book(message, interruptions)
+        if action.image_id in {where.image_id for where in self.refused}:
+            return None
+        self.actions_done = action.number
+        return action
 
     def answer(self) -> dict[str, Any]:
         """Return the saved, refused and run changes, for the browser."""

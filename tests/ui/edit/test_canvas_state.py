@@ -413,20 +413,31 @@ def test_change_that_could_not_be_written_is_answered_and_kept_in_sight(
 
 def test_each_key_is_taken_once(editor: Editor) -> None:
     first, second = Action(1, "next"), Action(2, "next")
-    assert editor.take_actions(Message(actions=(first,))) == (first,)
-    assert editor.take_actions(Message(actions=(first, second))) == (second,)
-    assert editor.take_actions(Message(actions=(first, second))) == ()
+    assert editor.take_action(Message(actions=(first,)), []) == first
+    assert editor.take_action(Message(actions=(first, second)), []) == second
+    assert editor.take_action(Message(actions=(first, second)), []) is None
+
+
+def test_drawing_is_saved_after_the_action_that_came_before_it(
+    editor: Editor, records: Records
+) -> None:
+    said = drawing(editor, NEW)._replace(after=1)
+    approve, undo = Action(1, "approve", "b"), Action(2, "undo", "a")
+    message = Message((said,), (approve, undo))
+    assert editor.take_action(message, []) == approve
+    assert len(records.load("a").annotations) == 2
+    assert editor.take_action(message, []) == undo
+    assert len(records.load("a").annotations) == 3
 
 
 def test_key_waits_until_the_image_is_saved(editor: Editor, records: Records) -> None:
     records.before_save = [StoreError("The disk is full.")]
     said, approve = drawing(editor, NEW), Action(1, "approve", "a")
     message = Message((said,), (approve,))
-    editor.book(message, [])
-    assert editor.take_actions(message) == ()
+    assert editor.take_action(message, []) is None
     assert editor.answer()["done"] == 0
     editor.book(message, [])
-    assert editor.take_actions(message) == (approve,)
+    assert editor.take_action(message, []) == approve
 
 
 def test_suggestions_are_those_of_the_tag_that_was_seen(
