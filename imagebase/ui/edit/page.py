@@ -265,9 +265,10 @@ def _side(
     record: ImageRecord, labels: LabelSet, choice: LabelChoice, suggestions: int
 ) -> None:
     problem = state.lasting_problem(canvas.take_problem(), record.image_id)
-    with st.container():
-        if problem:
-            st.error(widgets.escape(problem))
+    if problem:
+        st.error(widgets.escape(problem))
+    else:
+        st.empty()
     untouched = (
         sum(annotation.is_untouched for annotation in record.annotations) + suggestions
     )
@@ -289,9 +290,14 @@ def _side(
                 "accept",
             ),
         )
-    with st.container():
-        if suggestions:
+    # On a busy server the browser may miss that a fragment's run has ended, and then
+    # keeps what it drew no more: a button that does nothing. What takes the place of a
+    # container takes that away too.
+    if suggestions:
+        with st.container():
             _offer_to_save(record, suggestions)
+    else:
+        st.empty()
     rows = len(record.annotations) + 2
     height = min(_ROW_PX * rows + 4, _TABLE_PX)
     draw_table(
