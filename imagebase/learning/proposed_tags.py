@@ -19,6 +19,8 @@ from imagebase.geometry import FloatArray
 LEAST_TAGGED: Final = 10
 LEAST_OF_A_TAG: Final = 3
 MOST_TAGS: Final = 20
+# Of each kind, with and without a tag: it is read while a person waits.
+MOST_EXAMPLES: Final = 150
 # Of the examples from the lowest proposed score on, and one more, so many bear the tag.
 PRECISION: Final = 0.8
 _RIDGES: Final = (0.01, 0.03, 0.1, 0.3)
@@ -62,11 +64,21 @@ def _confidence(
     right = has_tag[is_example]
     if min(right.sum(), (~right).sum()) < LEAST_OF_A_TAG:
         return np.zeros(len(vectors))
-    score = _scores(vectors, is_example, right)
+    fitted = _spread(is_example & has_tag) | _spread(is_example & ~has_tag)
+    score = _scores(vectors, fitted, has_tag[fitted])
     least = _least_score(score[is_example], right)
     slope, offset = logistic(score[is_example], right.astype(np.float64))
     sure = 1 / (1 + np.exp(-(slope * score + offset)))
     return np.where(score >= least, sure, 0.0)
+
+
+def _spread(chosen: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return at most `MOST_EXAMPLES` of those chosen, spread evenly over them."""
+    places = np.flatnonzero(chosen)
+    count = min(len(places), MOST_EXAMPLES)
+    kept = np.zeros_like(chosen)
+    kept[places[np.linspace(0, len(places) - 1, count).astype(np.intp)]] = count > 0
+    return kept
 
 
 def _scores(
@@ -76,20 +88,25 @@ def _scores(
     # Both kinds of examples count the same, however many there are.
     weight = np.where(right, 0.5 / right.sum(), 0.5 / (~right).sum())
     middle = weight @ vectors[is_example]
-    centred = (vectors - middle).astype(np.float64)
-    examples, wanted = centred[is_example], right.astype(np.float64) - 0.5
-    products = (examples.T * weight) @ examples
-    best, least_error = np.zeros(len(vectors)), np.inf
+    root = np.sqrt(weight)
+    rows = (vectors[is_example] - middle).astype(np.float64) * root[:, None]
+    wanted = (right - 0.5) * root
+    # The products of rows are fewer than those of columns.
+    squares, axes = np.linalg.eigh(rows @ rows.T)
+    turned = axes.T @ wanted
+    best, left_out, least_error = turned, wanted, np.inf
     for ridge in _RIDGES:
-        inverse = np.linalg.inv(products + ridge * np.eye(len(products)))
-        found = centred @ (inverse @ (examples.T @ (weight * wanted)))
-        share = weight * np.einsum("ij,jk,ik->i", examples, inverse, examples)
-        error = (wanted - found[is_example]) / np.maximum(1 - share, 1e-9)
-        if weight @ error**2 < least_error:
-            least_error = float(weight @ error**2)
-            best = found
-            best[is_example] = wanted - error
-    return best + 0.5
+        kept = squares / (squares + ridge)
+        error = (wanted - axes @ (kept * turned)) / (1 - axes**2 @ kept)
+        if error @ error < least_error:
+            least_error = float(error @ error)
+            best, left_out = turned / (squares + ridge), wanted - error
+    direction = rows.T @ (axes @ best)
+    score = (vectors @ direction.astype(vectors.dtype)).astype(np.float64)
+    score -= middle @ direction
+    score[is_example] = left_out / root
+    scores: FloatArray = score + 0.5
+    return scores
 
 
 def _least_score(score: FloatArray, right: NDArray[np.bool_]) -> float:

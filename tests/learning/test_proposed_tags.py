@@ -1,5 +1,7 @@
 """Tags proposed from tagged images."""
 
+import time
+
 import numpy as np
 import pytest
 
@@ -63,6 +65,31 @@ def test_tag_that_was_forgotten_is_proposed_on_a_tagged_image() -> None:
 )
 def test_too_few_examples_propose_nothing(tagged: set[int]) -> None:
     assert not any(proposed_tags(vectors_of(KINDS), tags_of(tagged)))
+
+
+def test_many_examples_take_no_longer_than_a_page() -> None:
+    kinds = [0, 1, 2, 3] * 500
+    tags: list[tuple[str, ...]] = [
+        (f"kind {kind}", str(i % 16)) for i, kind in enumerate(kinds)
+    ]
+    tags[-40:] = [()] * 40
+    began = time.monotonic()
+    found = proposed_tags(vectors_of(kinds, noise=0.3), tags)
+    assert time.monotonic() - began < 20
+    proposed = [{tag for tag, _ in one} for one in found[-40:]]
+    right = [
+        f"kind {kind}" in one for kind, one in zip(kinds[-40:], proposed, strict=True)
+    ]
+    assert np.mean(right) > 0.9
+
+
+def test_a_rare_tag_among_many_examples_is_proposed_where_it_belongs() -> None:
+    kinds = [0 if i % 20 else 1 for i in range(2000)]
+    tags = [(NAMES[kind],) if i < 1800 else () for i, kind in enumerate(kinds)]
+    found = proposed_tags(vectors_of(kinds, noise=1.2), tags)[1800:]
+    beach = [kinds[1800 + i] for i, one in enumerate(found) if "beach" in dict(one)]
+    assert len(beach) >= 3
+    assert np.mean(beach) >= 0.7
 
 
 def test_tags_without_a_likeness_are_not_proposed() -> None:
