@@ -53,6 +53,8 @@ _SCENE_SECONDS: Final = 0.1
 # with an EBML header.
 _FIRST_BOXES: Final = frozenset({b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"})
 _EBML: Final = b"\x1a\x45\xdf\xa3"
+# FFmpeg's names for what it may take a file for.
+_FORMATS: Final = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi"
 _NAME: Final = re.compile(r"(.+)_(\d{2,})-([0-5]\d)-([0-5]\d)\.(\d{3})\.(?:jpg|png)")
 
 DECODE_SECONDS: Final = 30.0
@@ -484,8 +486,11 @@ def open_capture(values: Values, arrays: list[Array]) -> Answer:
     Args:
         values: none. arrays: its bytes.
     """
-    # The frame that a file breaks off in is half grey.
-    os.environ["OPENCV_FFMPEG_CAPTURE_OPTIONS"] = "fflags;discardcorrupt"
+    # The frame that a file breaks off in is half grey. Other formats, whatever the
+    # first bytes say, may name addresses to read from.
+    os.environ["OPENCV_FFMPEG_CAPTURE_OPTIONS"] = (
+        f"fflags;discardcorrupt|format_whitelist;{_FORMATS}"
+    )
     source: Any = _Bytes(arrays[0])
     capture = cv2.VideoCapture(
         source, cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, _THREADS]

@@ -1,5 +1,6 @@
 """Videos become images, whatever their bytes are or say."""
 
+import socket
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -22,6 +23,7 @@ from imagebase.images.video import (
     estimated_frames,
     frame_name,
     frame_time,
+    open_capture,
     open_video,
     time_in_words,
 )
@@ -260,3 +262,16 @@ def test_times_in_words() -> None:
 def test_steps_that_make_no_sense_are_refused(step: float) -> None:
     with pytest.raises(ValueError, match="a step of"):
         FrameChoice(Every.FRAMES, step)
+
+
+def test_description_of_a_stream_opens_no_port() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1] & ~1
+    text = (
+        "\nv=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\n"
+        f"m=video {port} RTP/AVP 96\na=rtpmap:96 H264/90000\n"
+    )
+    data = b"\x1a\x45\xdf\xa3zz" + text.encode() + b"\n" * 3000
+    with pytest.raises(ImageReadError, match="no video"):
+        open_capture({}, [np.frombuffer(data, np.uint8)])
