@@ -17,6 +17,7 @@ from imagebase.wording import percent
 
 _PAGE_SIZE: Final = 12
 _COLUMNS: Final = 6
+_CHOSEN: Final = "imagebase.tags.chosen"
 
 Proposed = Mapping[str, Sequence[ProposedTag]]
 
@@ -113,14 +114,18 @@ def view() -> None:
         st.info("No tags are proposed. Tag images under **Image tags** on Edit.")
         return
     names = sorted(images_of, key=lambda tag: (-len(images_of[tag]), tag))
+    counts = tuple((tag, len(images_of[tag])) for tag in names)
+    # The order changes as tags are taken; the tag on screen stays.
+    before = st.session_state.get(_CHOSEN)
     chosen = st.pills(
         "Tag",
         names,
-        default=names[0],
+        default=before if before in names else names[0],
         required=True,
         format_func=lambda tag: f"{widgets.escape(tag)} {len(images_of[tag]):,}",
-        key=f"tags.chosen.{hash(tuple(names))}",
+        key=f"tags.chosen.{hash(counts)}",
     )
+    st.session_state[_CHOSEN] = chosen
     _draw_tag(chosen, images_of[chosen])
 
 

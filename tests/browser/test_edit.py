@@ -1118,3 +1118,18 @@ def test_tags_are_proposed_and_taken_by_a_click(
     visit.wait_for(lambda record: not record.tags, TAGGED + 5)
     tags = [record.tags for record in served.store.records(scope)[TAGGED:]]
     assert tags == [("street",), *[()] * 5]
+
+
+def test_the_tag_on_screen_stays_while_its_images_are_taken(
+    served: Served, tab: Page, request: pytest.FixtureRequest
+) -> None:
+    scope = scope_of(served.store, TEAM_OWNER, who="test", name=request.node.name)
+    tagged_places(served.store, scope)
+    tab.goto(f"{served.url}/review?dataset={scope.dataset_id[:12]}")
+    tab.get_by_role("radio", name="Tags", exact=True).click()
+    expect(tab.get_by_role("radio", name=re.compile("beach 3"))).to_be_checked()
+    tab.get_by_role("button", name="Take", exact=True).first.click()
+    # The tag with most images comes first: now that is street.
+    expect(tab.get_by_role("radio", name=re.compile("beach 2"))).to_be_checked()
+    tags = [record.tags for record in served.store.records(scope)[TAGGED:]]
+    assert [*filter(None, tags)] == [("beach",)]
