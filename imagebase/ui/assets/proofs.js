@@ -48,7 +48,7 @@ class Page {
 
   update({ data, setTriggerValue }) {
     this.send = setTriggerValue;
-    const filling = JSON.stringify(data.tiles.map(({ version }) => version));
+    const filling = JSON.stringify([data.answers, ...data.tiles.map(({ version }) => version)]);
     if (filling === this.filling) return;
     this.filling = filling;
     this.isSent = false;

@@ -64,13 +64,14 @@ class _Page:
     """The images of a page: they stay as they are until they are approved.
 
     is_ready: their suggestions are those of the newest models, or are not waited for.
-    labels: of the dataset when they were drawn.
+    labels: of the dataset when they were drawn. answers: how often it was sent.
     """
 
     dataset_id: str
     image_ids: list[str]
     is_ready: bool = False
     labels: frozenset[str] = frozenset()
+    answers: int = 0
     tiles: dict[str, _Tile] = field(default_factory=dict)
 
 
@@ -271,6 +272,8 @@ def _draw(page: _Page) -> None:
                 for name in names[:_MOST_LABELS]
             ],
             "tiles": [_as_data(tile, names) for tile in page.tiles.values()],
+            # After an answer that could not be saved it can be sent again.
+            "answers": page.answers,
         },
         on_approve_change=_approve,
         on_open_change=_open,
@@ -366,6 +369,7 @@ def _approve() -> None:
     page: _Page | None = st.session_state.get(_PAGE)
     if page is None or not isinstance(value, Mapping):
         return
+    page.answers += 1
     shown, changed = _as_shown(page, value.get("images"))
     _left_out().update(_texts(value.get("left")) & page.tiles.keys())
     result = approve_as_shown(services.store(), state.scope(), shown)

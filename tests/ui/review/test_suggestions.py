@@ -1,6 +1,7 @@
 """What the browser says of a page of images, taken as it was drawn."""
 
 import pytest
+import streamlit as st
 
 from imagebase.annotation import (
     Annotation,
@@ -15,6 +16,7 @@ from imagebase.learning.choice import Found
 from imagebase.review.bulk_edits import ShownImage
 from imagebase.store import Scope
 from imagebase.ui import services, state
+from imagebase.ui.review import suggestions
 from imagebase.ui.review.suggestions import _as_shown, _Page, _size, _Tile
 
 
@@ -112,3 +114,18 @@ def test_a_page_grows_with_what_is_approved(monkeypatch: pytest.MonkeyPatch) -> 
         monkeypatch.setattr(services, "store", Counting)
         sizes.append(_size())
     assert sizes == [6, 6, 10, 24]
+
+
+def test_an_answer_that_is_not_saved_can_be_sent_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    drawn, said = page(), list[str]()
+    answer = {"images": [{"id": "i1", "version": "v1", "added": [{}]}]}
+    session = {suggestions.KEY: {"approve": answer}, suggestions._PAGE: drawn}
+    monkeypatch.setattr(st, "session_state", session)
+    monkeypatch.setattr(state, "say", said.append)
+    suggestions._approve()
+    assert said == ["A box on this page cannot be read. Draw it again."]
+    # The browser opens the page again for another answer.
+    assert drawn.answers == 1
+    assert session[suggestions._PAGE] is drawn
