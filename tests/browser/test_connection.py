@@ -510,6 +510,28 @@ def test_box_that_a_busy_database_refuses_is_kept_and_stored_once(
     wait_until_saved(visit, 4)
 
 
+def test_approval_that_outlives_a_restart_is_asked_again(
+    visit: Visit, server: Server
+) -> None:
+    server.kill()
+    draw(visit, 1)
+    expect(notice(visit)).to_be_visible(timeout=5_000)
+    visit.press("Enter")
+    kitchen = visit.record()
+    more = Annotation(Box(200, 20, 260, 90), "dog", annotation_id="dog-box")
+    visit.store.save(
+        visit.scope, replace(kitchen, annotations=(*kitchen.annotations, more))
+    )
+    server.start()
+    expect(visit.page.get_by_text("The app was restarted meanwhile")).to_be_visible(
+        timeout=30_000
+    )
+    wait_until_saved(visit, 4)
+    assert ReviewStatus.APPROVED not in statuses(visit)
+    visit.press("Enter")
+    visit.wait_for(lambda record: record.status is ReviewStatus.APPROVED)
+
+
 @pytest.mark.parametrize(
     "way", ["stay", pytest.param("reload", marks=pytest.mark.long)]
 )

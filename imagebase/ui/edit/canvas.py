@@ -285,6 +285,12 @@ def suggested_under(
     return _editor(key).suggested_under(tag, image_id)
 
 
+def is_strange(tag: str, *, key: str = CANVAS_KEY) -> bool:
+    """Say whether this session cannot know what a tag shows: it began after that."""
+    showing = _editor(key).showings.get(tag)
+    return bool(tag) and (showing is None or not showing.is_own)
+
+
 def is_outdated(tag: str, *, key: str = CANVAS_KEY) -> bool:
     """Say whether somebody else has saved another version than a tag shows."""
     showing = _editor(key).showings.get(tag)

@@ -51,6 +51,7 @@ _ROW_PX: Final = 33
 _TABLE_PX: Final = 334
 _SHARES: Final = (68, 42)
 _NAME_LETTERS: Final = 28
+_STRANGE: Final = "The app was restarted meanwhile. Check this image, then click again."
 
 
 @st.fragment
@@ -420,6 +421,8 @@ def _act(action: Action) -> None:
 def _work_of(action: Action) -> Callable[[], object] | None:
     if action.name in _DECISIONS and canvas.is_outdated(action.tag):
         return changes.refuse
+    if action.name in _DECISIONS and canvas.is_strange(action.tag):
+        return partial(canvas.report, _STRANGE)
     approved = partial(_approved, tag=action.tag)
     accepted = partial(_accepted, tag=action.tag)
     then = action.then
