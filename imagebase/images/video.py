@@ -420,6 +420,7 @@ def _checked(answer: Answer, before: _Place, limits: Limits) -> _Part:
         and all(file.nbytes <= limits.max_file_bytes for file in files)
         and all(0 <= at <= most for at in part.times)
         and before.read <= part.place.read <= limits.max_video_frames
+        and len(files) <= part.place.read - before.read
         and (part.has_ended or part.place.read > before.read)
         and 0 <= part.left_out <= part.place.read
         and math.isfinite(part.place.at)

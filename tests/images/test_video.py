@@ -210,6 +210,10 @@ def test_worker_that_is_killed_meanwhile_reads_on_where_it_was() -> None:
         {"times": [-1]},
         {"times": [10**12]},
         {"place": {"read": 0, "at": 0.0, "due": 0.0, "kept_hash": ""}},
+        {
+            "place": {"read": 0, "at": 0.0, "due": 0.0, "kept_hash": ""},
+            "has_ended": True,
+        },
         {"place": {"read": 10**30, "at": 0.0, "due": 0.0, "kept_hash": ""}},
         {"place": None},
         {"left_out": -1},
