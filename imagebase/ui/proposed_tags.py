@@ -1,6 +1,6 @@
 """Tags proposed for images, from those that were tagged: on Edit and on Review."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Final
 
@@ -20,6 +20,7 @@ _COLUMNS: Final = 6
 _CHOSEN: Final = "imagebase.tags.chosen"
 
 Proposed = Mapping[str, Sequence[ProposedTag]]
+OnScreen = Callable[[str, Callable[[], object]], None]
 
 
 def by_image() -> Proposed:
@@ -60,8 +61,11 @@ def _found(owner_id: str, dataset_id: str, vectors_state: str, tags: _Tags) -> P
     return {name: tags for name, tags in zip(ids, found, strict=True) if tags}
 
 
-def draw(record: ImageRecord) -> None:
-    """Draw the tags proposed for the image on screen; a click takes one, or all."""
+def draw(record: ImageRecord, on_screen: OnScreen) -> None:
+    """Draw the tags proposed for the image on screen; a click takes one, or all.
+
+    on_screen: does work on an image once all that was drawn on it is saved.
+    """
     proposals = by_image().get(record.image_id, ())
     if not proposals:
         return
@@ -73,8 +77,8 @@ def draw(record: ImageRecord) -> None:
                 key=f"tags.take.{i}",
                 icon=":material/add:",
                 help=f"{percent(confidence)} sure, from the images that are tagged.",
-                on_click=_take,
-                args=({record.image_id: record.revision}, {record.image_id: [tag]}),
+                on_click=on_screen,
+                args=(record.image_id, partial(_take_here, record.image_id, [tag])),
             )
         if len(proposals) > 1:
             tags = [tag for tag, _ in proposals]
@@ -82,8 +86,8 @@ def draw(record: ImageRecord) -> None:
                 "Take all",
                 key="tags.take_all",
                 icon=":material/done_all:",
-                on_click=_take,
-                args=({record.image_id: record.revision}, {record.image_id: tags}),
+                on_click=on_screen,
+                args=(record.image_id, partial(_take_here, record.image_id, tags)),
             )
 
 
@@ -169,6 +173,13 @@ def _tile(row: ImageRow, tag: str) -> None:
         on_click=_take,
         args=({row.image_id: row.revision}, {row.image_id: [tag]}),
     )
+
+
+@state.reports_errors
+def _take_here(image_id: str, tags: Sequence[str]) -> None:
+    # A box may have been drawn since the buttons were.
+    revision = services.store().record(state.scope(), image_id).revision
+    _take({image_id: revision}, {image_id: tags})
 
 
 @state.reports_errors

@@ -1104,10 +1104,13 @@ def test_tags_are_proposed_and_taken_by_a_click(
     place = f"dataset={scope.dataset_id[:12]}"
     tab.goto(f"{served.url}/edit?{place}&image={fresh.image_id[:12]}")
     tab.get_by_text("Proposed tags").wait_for()
+    # Saved since the button was drawn, as a box that was just drawn is.
+    served.store.save(scope, replace(fresh, comment="dark"))
     tab.locator(".st-key-tags-take-0 button").first.click()
     visit = Visit(Canvas(tab, tab.locator(".editor")), served.store, scope)
     record = visit.wait_for(lambda record: bool(record.tags), TAGGED)
     assert (record.tags, record.status) == (("street",), ReviewStatus.NEW)
+    assert record.comment == "dark"
     tab.goto(f"{served.url}/review?{place}")
     tab.get_by_role("radio", name="Tags", exact=True).click()
     tab.get_by_role("radio", name=re.compile("beach 3")).click()

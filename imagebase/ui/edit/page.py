@@ -318,7 +318,7 @@ def _side(
     )
     similar_offer.follow(record)
     changes.draw_tags(record)
-    proposed_tags.draw(record)
+    proposed_tags.draw(record, changes.on_screen)
     changes.draw_comments(record.image_id, actions=partial(_image_actions, record))
     learning.draw(record)
     setup.offer()
