@@ -43,8 +43,10 @@ def follow(record: ImageRecord, following: Sequence[str]) -> None:
 
 
 def note_on_screen(record: ImageRecord) -> None:
-    """Note that an image is on screen, with what was put there."""
-    st.session_state[_REVISION] = (*_key(record.image_id), record.revision)
+    """Note that an image is on screen, and the revision in which it came there."""
+    before = _came_as()
+    if before is None or before[:2] != _key(record.image_id):
+        st.session_state[_REVISION] = (*_key(record.image_id), record.revision)
 
 
 def show_ahead(image_ids: Iterable[str]) -> None:
@@ -58,7 +60,7 @@ def is_news(record: ImageRecord) -> bool:
     scope = state.scope()
     learned = services.learner().learned(scope, record.image_id)
     shown = _on_screen().get(_key(record.image_id))
-    before: tuple[str, str, int] | None = st.session_state.get(_REVISION)
+    before = _came_as()
     if before is None or before[:2] != _key(record.image_id):
         return True
     if learned is None or record.status is ReviewStatus.APPROVED:
@@ -105,6 +107,12 @@ def seen(record: ImageRecord) -> Found:
     """Return all that the models learned here see in an image, sure or not."""
     learned = _on_screen().get(_key(record.image_id))
     return Found.of([]) if learned is None else _wanted(learned.seen, record)
+
+
+def _came_as() -> tuple[str, str, int] | None:
+    """Return the image on screen, and its revision when it came there."""
+    came: tuple[str, str, int] | None = st.session_state.get(_REVISION)
+    return came
 
 
 def _key(image_id: str) -> tuple[str, str]:

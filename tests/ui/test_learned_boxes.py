@@ -1,5 +1,6 @@
 """What a session has on screen of what was learned."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,6 +11,7 @@ from imagebase.annotation import ImageRecord, LabelSet, Size
 from imagebase.jobs.learning import TAUGHT_ID, Learned
 from imagebase.learning.choice import Found, ModelChoice
 from imagebase.store import Scope
+from imagebase.store.learning import LearningRow
 from imagebase.ui import learned_boxes, services, state
 
 RECORD = ImageRecord("image", "a.jpg", Size(100, 100))
@@ -62,3 +64,25 @@ def test_a_label_that_was_renamed_or_deleted_since_is_not_suggested(
     learned_boxes.show([RECORD.image_id])
     have_labels(monkeypatch, "circle", "square")
     assert suggested() == ["square"]
+
+
+def test_suggestions_stay_from_the_first_edit_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    version = 1
+
+    def learned(_scope: Scope, _image_id: str) -> Learned:
+        return Learned(version, FOUND, FOUND, {"disc": TAUGHT_ID}, ModelChoice())
+
+    learner = SimpleNamespace(
+        learned=learned, status=lambda _: SimpleNamespace(images=1), follow=lambda *_: 0
+    )
+    store = SimpleNamespace(learning=lambda _: LearningRow())
+    monkeypatch.setattr(services, "learner", lambda: learner)
+    monkeypatch.setattr(services, "store", lambda: store)
+    learned_boxes.follow(RECORD, [])
+    version = 2
+    assert learned_boxes.is_news(RECORD)
+    edited = replace(RECORD, revision=RECORD.revision + 1)
+    learned_boxes.follow(edited, [])  # the page draws the edit
+    assert not learned_boxes.is_news(edited)
