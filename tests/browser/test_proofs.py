@@ -157,3 +157,15 @@ def test_what_is_learned_while_a_page_is_on_screen_changes_nothing_on_it(
     )
     four = dataset.record(name_of(4)).annotations
     assert {box.source for box in four} == {Source.HUMAN}
+
+
+def test_an_image_whose_file_is_lost_is_left_out(page: Page, dataset: Dataset) -> None:
+    add_scenes(dataset, IMAGES)
+    approve_first(dataset)
+    lost = dataset.record(name_of(2))
+    dataset.store._files.delete(dataset.scope.owner_id, lost.image_id)
+    page.goto(dataset.at("review"))
+    page.get_by_text("Suggestions", exact=True).click()
+    approve_page(page, ready(page), "Approve 3 images as shown")
+    wait_for(page, dataset, 4)
+    assert dataset.record(name_of(2)).status is not ReviewStatus.APPROVED

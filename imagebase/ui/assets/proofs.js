@@ -143,7 +143,9 @@ class Tile {
   constructor(page, data) {
     this.page = page;
     this.data = data;
-    if (!kept.has(data.version)) kept.set(data.version, { off: new Set(), added: [], isOut: false });
+    if (!kept.has(data.version)) {
+      kept.set(data.version, { off: new Set(), added: [], isOut: data.is_lost });
+    }
     this.work = kept.get(data.version);
     const [width, height] = data.size;
     this.known = data.known.map(([x0, y0, x1, y1, confidence, label]) => ({

@@ -10,6 +10,7 @@ from imagebase.annotation import Annotation, Box, ImageRecord, LabelSet, ReviewS
 from imagebase.annotation.states import UNDECIDED
 from imagebase.editing.records import checked_box, checked_label
 from imagebase.errors import EditError
+from imagebase.images.thumbnails import is_placeholder
 from imagebase.learning.choice import Found
 from imagebase.review.bulk_edits import ShownImage, approve_as_shown
 from imagebase.settings import ASSETS_FOLDER
@@ -295,12 +296,15 @@ def _as_data(tile: _Tile, names: Sequence[str]) -> dict[str, Any]:
     record = tile.record
     best = tile.known.rows((-tile.known.confidence).argsort()[:_MOST_KNOWN])
     columns = (best.xyxy.tolist(), best.confidence.tolist(), best.label.tolist())
+    url = cache.whole_picture(state.scope(), record)
     return {
         "id": record.image_id,
         "version": tile.version,
         "name": record.file_name,
         "size": [*record.size],
-        "url": cache.whole_picture(state.scope(), record),
+        "url": url,
+        # Nobody sees whether its boxes are right.
+        "is_lost": is_placeholder(url),
         "boxes": [
             [*map(_rounded, box.box), names.index(box.label), box.is_untouched]
             for box in tile.boxes
