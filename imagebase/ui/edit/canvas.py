@@ -291,6 +291,11 @@ def is_strange(tag: str, *, key: str = CANVAS_KEY) -> bool:
     return bool(tag) and (showing is None or not showing.is_own)
 
 
+def is_of_other(tag: str, dataset_id: str, *, key: str = CANVAS_KEY) -> bool:
+    """Say whether a tag shows an image of another dataset."""
+    return _editor(key).is_of_other(tag, dataset_id)
+
+
 def is_outdated(tag: str, *, key: str = CANVAS_KEY) -> bool:
     """Say whether somebody else has saved another version than a tag shows."""
     showing = _editor(key).showings.get(tag)

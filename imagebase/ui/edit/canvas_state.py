@@ -232,6 +232,11 @@ class Editor:
         is_here = _dataset(showing.access) == _dataset(self.access)
         return tuple(showing.suggested.values()) if is_here else None
 
+    def is_of_other(self, tag: str, dataset_id: str) -> bool:
+        """Say whether a tag shows an image of another dataset."""
+        showing = self.showings.get(tag)
+        return showing is not None and _dataset(showing.access) not in ("", dataset_id)
+
     def refill(self) -> None:
         """Fill again at the next run."""
         if self.tag in self.showings:

@@ -419,6 +419,8 @@ def _act(action: Action) -> None:
 
 
 def _work_of(action: Action) -> Callable[[], object] | None:
+    if canvas.is_of_other(action.tag, state.scope().dataset_id):
+        return None  # the dataset was changed since; it may have the same image
     if action.name in _DECISIONS and canvas.is_outdated(action.tag):
         return changes.refuse
     if action.name in _DECISIONS and canvas.is_strange(action.tag):

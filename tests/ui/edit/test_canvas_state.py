@@ -440,6 +440,16 @@ def test_key_waits_until_the_image_is_saved(editor: Editor, records: Records) ->
     assert editor.take_action(message, []) == approve
 
 
+def test_tag_belongs_to_the_dataset_that_it_was_filled_from(editor: Editor) -> None:
+    access = editor.showings[editor.tag].access
+    assert access is not None
+    assert not editor.is_of_other(editor.tag, access.dataset_id)
+    editor.showings[editor.tag].access = replace(access, dataset_id="first")
+    assert editor.is_of_other(editor.tag, "second")
+    assert not editor.is_of_other(editor.tag, "first")
+    assert not editor.is_of_other("of another server", "second")
+
+
 def test_suggestions_are_those_of_the_tag_that_was_seen(
     editor: Editor, records: Records
 ) -> None:
