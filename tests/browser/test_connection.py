@@ -305,6 +305,8 @@ def test_undo_on_the_next_image_takes_back_what_was_done_last(
     network.cut()  # so that the server hears of all at once
     draw(ahead, 1)
     ahead.press("Control+z")
+    # By then the server knows, and takes the browser for the same visit.
+    expect(notice(ahead)).to_contain_text("not saved", timeout=5_000)
     network.mend()
     ahead.wait_for(lambda record: record.status is ReviewStatus.APPROVED)
     ahead.wait_for_image(BEAR)
@@ -523,7 +525,7 @@ def test_approval_that_outlives_a_restart_is_asked_again(
         visit.scope, replace(kitchen, annotations=(*kitchen.annotations, more))
     )
     server.start()
-    expect(visit.page.get_by_text("The app was restarted meanwhile")).to_be_visible(
+    expect(visit.page.get_by_text("The connection was lost meanwhile")).to_be_visible(
         timeout=30_000
     )
     wait_until_saved(visit, 4)

@@ -51,7 +51,9 @@ _ROW_PX: Final = 33
 _TABLE_PX: Final = 334
 _SHARES: Final = (68, 42)
 _NAME_LETTERS: Final = 28
-_STRANGE: Final = "The app was restarted meanwhile. Check this image, then click again."
+_STRANGE: Final = (
+    "The connection was lost meanwhile. Check this image, then click again."
+)
 
 
 @st.fragment
