@@ -1104,10 +1104,11 @@ def test_tags_are_proposed_and_taken_by_a_click(
     place = f"dataset={scope.dataset_id[:12]}"
     tab.goto(f"{served.url}/edit?{place}&image={fresh.image_id[:12]}")
     tab.get_by_text("Proposed tags").wait_for()
+    visit = Visit(Canvas(tab, tab.locator(".editor")), served.store, scope)
+    visit.settle()
     # Saved since the button was drawn, as a box that was just drawn is.
     served.store.save(scope, replace(fresh, comment="dark"))
     tab.locator(".st-key-tags-take-0 button").first.click()
-    visit = Visit(Canvas(tab, tab.locator(".editor")), served.store, scope)
     record = visit.wait_for(lambda record: bool(record.tags), TAGGED)
     assert (record.tags, record.status) == (("street",), ReviewStatus.NEW)
     assert record.comment == "dark"
@@ -1131,7 +1132,11 @@ def test_the_tag_on_screen_stays_while_its_images_are_taken(
     tab.goto(f"{served.url}/review?dataset={scope.dataset_id[:12]}")
     tab.get_by_role("radio", name="Tags", exact=True).click()
     expect(tab.get_by_role("radio", name=re.compile("beach 3"))).to_be_checked()
-    tab.get_by_role("button", name="Take", exact=True).first.click()
+    take = tab.get_by_role("button", name="Take", exact=True)
+    expect(take).to_have_count(3)
+    visit = Visit(Canvas(tab, tab.locator(".editor")), served.store, scope)
+    visit.settle()
+    take.first.click()
     # The tag with most images comes first: now that is street.
     expect(tab.get_by_role("radio", name=re.compile("beach 2"))).to_be_checked()
     tags = [record.tags for record in served.store.records(scope)[TAGGED:]]
