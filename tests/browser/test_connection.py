@@ -504,7 +504,7 @@ def test_box_that_a_busy_database_refuses_is_kept_and_stored_once(
         draw(visit, 1)
         expect(notice(visit)).to_contain_text("1 change not saved", timeout=5_000)
         expect(visit.page.get_by_text("All changes saved")).to_be_hidden()
-        expect(notice(visit)).to_contain_text("database is busy", timeout=20_000)
+        expect(notice(visit)).to_contain_text("database is busy", timeout=60_000)
         draw(visit, 1, first=1)
         expect(notice(visit)).to_contain_text("2 changes not saved")
         assert len(visit.canvas.shown()) == 4
