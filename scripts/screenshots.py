@@ -46,6 +46,8 @@ from tests.browser.conftest import (
     free_port,
     wait_for_health,
 )
+from tests.browser.test_videos import FIRST, FRAMES, LAST, drop, passing_by
+from tests.videos import write_video
 
 CELLS: Final = ROOT.parent / "shared" / "data" / "bccd"
 COCO: Final = ROOT.parent / "shared" / "data" / "coco_val_dev128" / "images"
@@ -112,6 +114,8 @@ def main() -> None:
             with tempfile.TemporaryDirectory() as home:
                 add_alike(Path(home) / "imagebase")
                 walk(browser, Path(home), camera, alike)
+            with tempfile.TemporaryDirectory() as home:
+                walk(browser, Path(home), camera, video)
         browser.close()
 
 
@@ -201,8 +205,28 @@ def edit(page: Page, camera: Camera) -> None:
     canvas.press("l", *"chair", "Enter")
     page.wait_for_timeout(1500)
     camera.take(page, "edit", sizes=(SCREEN, LARGE))
+    comforts(page, canvas, camera)
     page.get_by_role("button", name="Approve and next").click()
     page.wait_for_timeout(2500)
+
+
+def comforts(page: Page, canvas: Canvas, camera: Camera) -> None:
+    """Show the keys, the display settings, several boxes, and boxes copied on."""
+    canvas.press("?")
+    camera.take(page, "keys")
+    canvas.press("?")
+    settings = page.get_by_role("button", name="Display settings")
+    settings.click()
+    camera.take(page, "display")
+    settings.click()
+    canvas.press("Control+a")
+    camera.take(page, "several")
+    canvas.press("Escape")
+    page.locator(".st-key-edit-copy-on button").first.click()
+    expect(page.get_by_role("dialog")).to_contain_text("will be added")
+    camera.take(page, "copy-on")
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_have_count(0)
 
 
 def point(page: Page, canvas: Canvas, camera: Camera) -> None:
@@ -316,6 +340,11 @@ def learn(page: Page, _home: Path, camera: Camera) -> None:
     camera.take(page, "learn", sizes=(SCREEN, PHONE))
     page.get_by_role("button", name="Details").click()
     camera.take(page, "learn-details")
+    go_to(page, "Review")
+    page.locator(".st-key-review-view").get_by_text("Suggestions", exact=True).click()
+    proofs = page.locator(".proofs")
+    expect(proofs).to_have_attribute("data-ready", "true", timeout=WAIT_MS)
+    camera.take(page, "suggestions")
 
 
 def go_to_suggestions(canvas: Canvas) -> None:
@@ -403,6 +432,24 @@ def alike(page: Page, _home: Path, camera: Camera) -> None:
     page.get_by_role("radio", name="Near-duplicates", exact=True).first.click()
     expect(page.get_by_text("Reject the others").first).to_be_visible(timeout=20_000)
     camera.take(page, "near-duplicates")
+
+
+def video(page: Page, home: Path, camera: Camera) -> None:
+    """Choose frames of a video, add them, and interpolate the boxes of two."""
+    clip = write_video(home / "clip.avi", passing_by())
+    drop(page, clip, on_form=lambda: camera.take(page, "video"))
+    go_to(page, "Edit")
+    canvas = Canvas(page, page.locator(".st-key-edit-canvas .editor"))
+    canvas.wait_for_picture()
+    canvas.drag(FIRST[:2], FIRST[2:])
+    for _ in range(FRAMES - 1):
+        leave(canvas, "n")
+    canvas.drag(LAST[:2], LAST[2:])
+    expect(page.get_by_text("1 box", exact=True)).to_be_visible()
+    settled(page)
+    page.get_by_role("button", name="Interpolate boxes").first.click()
+    expect(page.get_by_role("dialog")).to_contain_text("3 boxes", timeout=20_000)
+    camera.take(page, "interpolate")
 
 
 def go_to(page: Page, name: str) -> None:

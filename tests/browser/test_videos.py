@@ -32,8 +32,8 @@ def passing_by() -> Iterator[NDArray[np.uint8]]:
         yield frame
 
 
-def drop(page: Page, clip: Path) -> None:
-    """Drop a video, and add all of its frames."""
+def drop(page: Page, clip: Path, *, on_form: Callable[[], None] = lambda: None) -> None:
+    """Drop a video, and add all of its frames; on_form is called before that."""
     page.locator("input[type=file]").first.set_input_files([clip])
     every = page.get_by_role("radio", name="Every n frames")
     every.click(timeout=_PATIENCE_MS)
@@ -42,6 +42,8 @@ def drop(page: Page, clip: Path) -> None:
     step.press("Tab")
     page.get_by_text("Leave out near-duplicates").click()
     add = page.get_by_role("button", name=f"Add {FRAMES} frames")
+    expect(add).to_be_visible(timeout=_PATIENCE_MS)
+    on_form()
     add.click(timeout=_PATIENCE_MS)
     added = page.get_by_text(f"{FRAMES} frames added")
     expect(added).to_be_visible(timeout=_PATIENCE_MS)
