@@ -90,6 +90,14 @@ def draw(visit: Visit, count: int, *, first: int = 0) -> None:
         visit.canvas.drag(start, end, steps=3)
 
 
+def close_connection_error(visit: Visit) -> None:
+    """Close what Streamlit shows over the page after some seconds, once it is there."""
+    dialog = visit.page.get_by_role("dialog").filter(has_text="Connection error")
+    visit.page.add_locator_handler(
+        dialog, lambda: dialog.get_by_role("button", name="Close").click()
+    )
+
+
 def notice(visit: Visit) -> Locator:
     return visit.canvas.surface.locator(".unsaved")
 
@@ -429,6 +437,7 @@ def test_discarded_change_is_not_sent(visit: Visit, network: Network) -> None:
     network.cut()
     draw(visit, 2, first=1)
     visit.page.once("dialog", lambda dialog: dialog.accept())
+    close_connection_error(visit)
     notice(visit).get_by_role("button", name="Discard").click(timeout=8_000)
     assert len(visit.canvas.shown()) == 3
     expect(notice(visit)).to_be_hidden()

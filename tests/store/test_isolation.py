@@ -75,6 +75,9 @@ QUERIES: Final[dict[str, Query]] = {
     "acceptable_images": lambda store, scope, i, j: store.acceptable_images(
         scope, labels=None, min_confidence=0.0
     ),
+    "carry_model_choices": lambda store, scope, i, j: store.carry_model_choices(
+        scope, "before", "after"
+    ),
     "file_names": lambda store, scope, i, j: store.file_names(scope),
     "image_rows": lambda store, scope, i, j: store.image_rows(scope),
     "count_images": lambda store, scope, i, j: store.count_images(scope),
