@@ -108,11 +108,11 @@ def run(page: "StreamlitPage") -> None:
             job_progress.interruptions()
         with st.container():
             bulk_progress.run_scheduled()
-        widgets.go_on(f"pages/{page.title.lower()}.py")
-        if page.title != "Edit":  # Edit notes its image as well
-            address.note()
-        with address.leave_alone():
-            page.run()
+        with widgets.drawing(f"pages/{page.title.lower()}.py"):
+            if page.title != "Edit":  # Edit notes its image as well
+                address.note()
+            with address.leave_alone():
+                page.run()
         address.end_run()
     except ImageBaseError as error:
         _log.warning("Page %s stopped", page.title, exc_info=True)

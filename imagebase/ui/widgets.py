@@ -1,12 +1,15 @@
 """Widgets shared by pages: tables, image grids, status icons, uploads, deletion."""
 
 import logging
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any, BinaryIO, Final, NamedTuple, ParamSpec, TypeVar
 
 import streamlit as st
+from streamlit.runtime.scriptrunner import RerunException
 
 from imagebase.annotation import ReviewStatus
 from imagebase.errors import (
@@ -27,6 +30,7 @@ EDIT_PAGE: Final = "pages/edit.py"
 _MOST_ROWS: Final = 2_000
 _TABLE_PX: Final = 260
 _GOING: Final = "imagebase.going"
+_here: ContextVar[str] = ContextVar("here", default="")  # the page that is being drawn
 _MOST_PAGE_NUMBERS: Final = 7
 _PAGE_NUMBER_PX: Final = 40
 # A narrower row hides numbers even for two or three pages.
@@ -284,17 +288,31 @@ def go_to(page: str) -> None:
     st.session_state[_GOING] = page
 
 
-def go_on(here: str = "") -> None:
-    """Switch to the page that a click asked for; call it first in a fragment.
-
-    here: the page that is about to be drawn, where that is a whole page. Only arriving
-    ends the going, as another run may end one that was to go there.
-    """
+def go_on() -> None:
+    """Switch to the page that a click asked for; call it first in a fragment."""
     page = st.session_state.get(_GOING, "")
-    if page == here:
-        st.session_state[_GOING] = ""
-    elif page:
+    if page and page != _here.get():
         st.switch_page(page)
+
+
+@contextmanager
+def drawing(page: str) -> Iterator[None]:
+    """Go on, or draw this page: only a page that is drawn to its end ends the going.
+
+    Another run may end this one before the browser has heard of the page.
+    """
+    here = _here.set(page)
+    is_cut_off = False
+    try:
+        go_on()
+        yield
+    except RerunException:
+        is_cut_off = True
+        raise
+    finally:
+        _here.reset(here)
+        if not is_cut_off and st.session_state.get(_GOING) == page:
+            st.session_state[_GOING] = ""
 
 
 def short_name(file_name: str, *, longest: int = 18) -> str:

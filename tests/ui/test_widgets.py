@@ -1,7 +1,10 @@
 """Shared texts and page numbers."""
 
+from contextlib import suppress
+
 import pytest
 import streamlit as st
+from streamlit.runtime.scriptrunner import RerunData, RerunException
 
 from imagebase.ui import widgets
 from imagebase.ui.widgets import escape, megabytes, page_of, plural, short_name
@@ -66,10 +69,13 @@ def test_a_page_is_gone_to_until_it_is_drawn(monkeypatch: pytest.MonkeyPatch) ->
     went: list[str] = []
     monkeypatch.setattr(st, "session_state", {})
     monkeypatch.setattr(st, "switch_page", went.append)
-    widgets.go_on("pages/review.py")
     widgets.go_to("pages/edit.py")
     widgets.go_on()
-    widgets.go_on("pages/review.py")  # another run of the page has ended the first
-    widgets.go_on("pages/edit.py")
+    with suppress(RerunException), widgets.drawing("pages/edit.py"):
+        widgets.go_on()  # a fragment of the page
+        raise RerunException(RerunData())  # another run ends it
+    widgets.go_on()
+    with widgets.drawing("pages/edit.py"):
+        pass
     widgets.go_on()
     assert went == ["pages/edit.py", "pages/edit.py"]
