@@ -94,6 +94,7 @@ def run(page: "StreamlitPage") -> None:
     """Run a page inside the frame; an error is shown as one message."""
     inside = _is_inside.set(True)
     state.note_dialog(is_open=False)
+    state.note_page()
     try:
         with st.container():
             welcome()

@@ -35,6 +35,7 @@ _MESSAGE: Final = "imagebase.message"
 _DIALOG: Final = "imagebase.dialog"
 _PROBLEM: Final = "imagebase.edit.problem"
 PROBLEM_SECONDS: Final = 12.0
+_PAGE: Final = "imagebase.page"
 _SEEN_REVISIONS: Final = "imagebase.edit.revisions"
 _THEIR_REVISIONS: Final = "imagebase.edit.their_revisions"
 _SHOWN: Final = "imagebase.edit.shown"
@@ -339,10 +340,21 @@ def reports_errors(callback: Callable[P, None]) -> Callable[P, None]:
     return run
 
 
+def note_page() -> None:
+    """Note which page a run draws, not only some fragments of it."""
+    context = get_script_run_ctx(suppress_warning=True)
+    st.session_state[_PAGE] = context.page_script_hash if context else ""
+
+
 def _is_fragment_gone() -> bool:
-    """Say whether this run is only of fragments that a run of the page has replaced."""
+    """Say whether this run is only of fragments that a run of the page has replaced.
+
+    A click that was still on its way from another page draws nothing of that one.
+    """
     context = get_script_run_ctx(suppress_warning=True)
     if context is None or not context.fragment_ids_this_run:
+        return False
+    if context.page_script_hash != st.session_state.get(_PAGE):
         return False
     known = context.fragment_storage.contains
     return not any(map(known, context.fragment_ids_this_run))

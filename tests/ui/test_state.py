@@ -57,9 +57,30 @@ def test_a_click_in_a_fragment_that_has_gone_draws_the_page(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     storage = SimpleNamespace(contains=known.__contains__)
-    context = SimpleNamespace(fragment_ids_this_run=clicked, fragment_storage=storage)
+    context = SimpleNamespace(
+        fragment_ids_this_run=clicked, fragment_storage=storage, page_script_hash="edit"
+    )
     done: list[str] = []
+    monkeypatch.setattr(st, "session_state", {})
     monkeypatch.setattr(state, "get_script_run_ctx", lambda **_: context)
+    state.note_page()
     monkeypatch.setattr(st, "rerun", lambda: done.append("drawn"))
     state.reports_errors(lambda: done.append("clicked"))()
     assert done == ["clicked", *["drawn"] * reruns]
+
+
+def test_a_late_click_of_another_page_draws_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    storage = SimpleNamespace(contains=lambda _: False)
+    context = SimpleNamespace(
+        fragment_ids_this_run=["editor"], fragment_storage=storage, page_script_hash="r"
+    )
+    done: list[str] = []
+    monkeypatch.setattr(st, "session_state", {})
+    monkeypatch.setattr(state, "get_script_run_ctx", lambda **_: context)
+    monkeypatch.setattr(st, "rerun", lambda: done.append("drawn"))
+    state.note_page()  # the click before went to Review
+    context.page_script_hash = "edit"
+    state.reports_errors(lambda: None)()
+    assert not done
