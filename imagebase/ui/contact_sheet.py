@@ -13,9 +13,8 @@ from imagebase.annotation import Box, Size
 from imagebase.errors import ImageBaseError
 from imagebase.images.decode import LoadedImage, load_image
 from imagebase.images.thumbnails import crop_webp
-from imagebase.settings import ASSETS_FOLDER
 from imagebase.store import Scope
-from imagebase.ui import cache, services
+from imagebase.ui import cache, services, widgets
 
 CROP_PX: Final = 112
 # Largest side to decode an image at, so that a page of crops is quick.
@@ -109,9 +108,9 @@ def draw_sheet(
     now = parse_selected(value, version, tiles, otherwise=selected)
     component = st.components.v2.component(
         "imagebase_sheet",
-        html=_text("sheet.html"),
-        css=_text("sheet.css"),
-        js=_text("sheet.js"),
+        html=widgets.asset("sheet.html"),
+        css=widgets.asset("sheet.css"),
+        js=widgets.asset("sheet.js"),
     )
     component(
         key=key,
@@ -144,7 +143,3 @@ def parse_selected(
 
 def _nothing() -> None:
     """Do nothing: Streamlit keeps the browser's value only with a callback."""
-
-
-def _text(file_name: str) -> str:
-    return (ASSETS_FOLDER / file_name).read_text(encoding="utf-8")

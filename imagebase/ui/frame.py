@@ -134,7 +134,7 @@ def _warn_of_full_disk() -> None:
 
 def _drop_blind_clicks() -> None:
     """Ignore clicks on a button that appeared under the pointer a moment ago."""
-    script = (ASSETS_FOLDER / "clicks.js").read_text(encoding="utf-8")
+    script = widgets.asset("clicks.js")
     with st.container(key="frame.clicks"):
         st.components.v2.component("imagebase_clicks", js=script)(key="clicks")
 

@@ -18,6 +18,7 @@ from imagebase.errors import (
     StorageUnreachableError,
 )
 from imagebase.images.thumbnails import NO_FILE, NO_FILE_ADVICE, is_placeholder
+from imagebase.settings import ASSETS_FOLDER
 from imagebase.ui import services, state
 from imagebase.wording import plural as plural
 
@@ -315,6 +316,11 @@ def drawing(page: str) -> Iterator[None]:
             st.session_state[_GOING] = ""
 
 
+def asset(file_name: str) -> str:
+    """Return the text of a file among the assets: HTML, CSS or JavaScript."""
+    return (ASSETS_FOLDER / file_name).read_text(encoding="utf-8")
+
+
 def short_name(file_name: str, *, longest: int = 18) -> str:
     """Return the last part of a path, shortened in the middle if it is long."""
     name = file_name.rsplit("/", 1)[-1]
@@ -323,9 +329,9 @@ def short_name(file_name: str, *, longest: int = 18) -> str:
     return f"{name[: longest - 9]}…{name[-8:]}"
 
 
-def named(file_names: Sequence[str]) -> str:
+def named(file_names: Sequence[str], *, most: int = _MOST_NAMED) -> str:
     """Return the first file names, and how many more there are."""
-    first = [short_name(name) for name in file_names[:_MOST_NAMED]]
+    first = [short_name(name) for name in file_names[:most]]
     more = len(file_names) - len(first)
     return ", ".join([*first, *([f"{more:,} more"] if more else [])])
 

@@ -12,7 +12,7 @@ from imagebase.annotation import Annotation, Box, ImageRecord, LabelSet, Size
 from imagebase.annotation.areas import Shape, ShapeKind
 from imagebase.errors import ImageBaseError
 from imagebase.formats.shapes import corners
-from imagebase.settings import ASSETS_FOLDER
+from imagebase.ui import widgets
 from imagebase.ui.edit import keys
 from imagebase.ui.edit.canvas_messages import (
     Action,
@@ -464,7 +464,7 @@ def _relay(
     on_ask_change: Callable[[], None] | None = None,
 ) -> None:
     """Send data to the editor; Streamlit sends large data only once."""
-    relay = st.components.v2.component("imagebase_relay", js=_text("relay.js"))
+    relay = st.components.v2.component("imagebase_relay", js=widgets.asset("relay.js"))
     relay(
         key=f"{key}.{kind}{head.get('place', '')}",
         data=parcel({"editor": key, "kind": kind, **head}, content),
@@ -475,11 +475,7 @@ def _relay(
 def _component() -> Callable[..., Any]:
     return st.components.v2.component(
         "imagebase_editor",
-        html=_text("editor.html"),
-        css=_text("editor.css"),
-        js="".join(map(_text, _SCRIPTS)),
+        html=widgets.asset("editor.html"),
+        css=widgets.asset("editor.css"),
+        js="".join(map(widgets.asset, _SCRIPTS)),
     )
-
-
-def _text(file_name: str) -> str:
-    return (ASSETS_FOLDER / file_name).read_text(encoding="utf-8")

@@ -94,11 +94,9 @@ def _skipped(plan: CopyPreview) -> list[str]:
     """Return a line for each reason why images are left out, with their names."""
     lines = []
     for reason, names in plan.skipped.items():
-        shown = [widgets.escape(widgets.short_name(name)) for name in names[:_NAMED]]
-        rest = len(names) - len(shown)
-        more = f" and {rest:,} more" if rest else ""
         images = widgets.plural(len(names), "image")
-        lines.append(f"Skipped: {images} {reason}: {', '.join(shown)}{more}.")
+        shown = widgets.escape(widgets.named(names, most=_NAMED))
+        lines.append(f"Skipped: {images} {reason}: {shown}.")
     return lines
 
 

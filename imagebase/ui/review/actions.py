@@ -1,6 +1,6 @@
 """Actions on selected boxes and images, each with one undo."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Final, Protocol
 
@@ -129,14 +129,14 @@ def act_on_images(images: Seen, *, key: str, is_main: bool = True) -> None:
         )
 
 
-def draw_undo(*, key: str) -> None:
+def draw_undo(*, key: str, on_click: Callable[[], None] = bulk_progress.undo) -> None:
     """Draw the button that undoes the last change."""
     st.button(
         "Undo",
         key=f"{key}.undo",
         icon=":material/undo:",
         disabled=not services.store().can_undo(state.scope()),
-        on_click=bulk_progress.undo,
+        on_click=on_click,
         help="Undoes your last change on all its images.",
     )
 

@@ -46,6 +46,7 @@ from imagebase.ui.contact_sheet import (
     draw_sheet,
     parse_selected,
 )
+from imagebase.ui.review import actions
 from imagebase.wording import percent
 
 PAGE_SIZE: Final = 40
@@ -320,14 +321,7 @@ def _act(sheet: _Sheet, boxes: Sequence[FoundBox]) -> None:
         help="Rejects the boxes that you deselected by a click. They are not suggested "
         "again, and the model learns from them.",
     )
-    st.button(
-        "Undo",
-        key="review.find.undo",
-        icon=":material/undo:",
-        disabled=not services.store().can_undo(state.scope()),
-        on_click=_undo,
-        help="Undoes your last change on all its images.",
-    )
+    actions.draw_undo(key="review.find", on_click=_undo)
     st.caption(
         f"{widgets.plural(len(boxes), 'box')} on {widgets.plural(images, 'image')}. "
         "Click a crop to deselect it."

@@ -13,7 +13,6 @@ from imagebase.errors import EditError
 from imagebase.images.thumbnails import is_placeholder
 from imagebase.learning.choice import Found
 from imagebase.review.bulk_edits import ShownImage, approve_as_shown
-from imagebase.settings import ASSETS_FOLDER
 from imagebase.store.learning import LearningState
 from imagebase.ui import (
     bulk_progress,
@@ -25,7 +24,7 @@ from imagebase.ui import (
     widgets,
 )
 from imagebase.ui.edit.sightings import RULES
-from imagebase.ui.review import filters
+from imagebase.ui.review import actions, filters
 
 HOW: Final = (
     "Look over the images: click a wrong box to take it off, a missed object to add "
@@ -235,14 +234,7 @@ def _head(page: _Page | None) -> None:
                 on_click=widgets.open_in_editor,
                 args=(left[0],),
             )
-        st.button(
-            "Undo",
-            key="review.proofs.undo",
-            icon=":material/undo:",
-            disabled=not services.store().can_undo(state.scope()),
-            on_click=_undo,
-            help="Undoes your last change on all its images.",
-        )
+        actions.draw_undo(key="review.proofs", on_click=_undo)
 
 
 def _in_words(page: _Page) -> str:
@@ -259,9 +251,9 @@ def _draw(page: _Page) -> None:
     labels, names = _labels(page)
     component = st.components.v2.component(
         "imagebase_proofs",
-        html=_text("proofs.html"),
-        css=_text("proofs.css"),
-        js="".join(map(_text, _SCRIPTS)),
+        html=widgets.asset("proofs.html"),
+        css=widgets.asset("proofs.css"),
+        js="".join(map(widgets.asset, _SCRIPTS)),
     )
     component(
         key=KEY,
@@ -339,10 +331,6 @@ def _say_how_to_begin() -> None:
         "model on **Annotate**."
     )
     st.page_link(widgets.EDIT_PAGE, label="**Edit**", icon=":material/edit:")
-
-
-def _text(file_name: str) -> str:
-    return (ASSETS_FOLDER / file_name).read_text(encoding="utf-8")
 
 
 # ---------------------------------------------------------------- what a person does
