@@ -97,8 +97,8 @@ def view() -> None:
         horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"
     ):
         st.caption(
-            f"Tags are proposed from the images that you tagged, {LEAST_TAGGED} or "
-            "better 20 of them. Taking a tag does not change the review state.",
+            f"Tag {LEAST_TAGGED} images or more, better 20, and tags are proposed for "
+            "the others. Taking a tag does not change the review state.",
             width="content",
         )
         widgets.icon_button(

@@ -534,7 +534,7 @@ def test_approval_that_outlives_a_restart_is_asked_again(
         visit.scope, replace(kitchen, annotations=(*kitchen.annotations, more))
     )
     server.start()
-    expect(visit.page.get_by_text("The connection was lost meanwhile")).to_be_visible(
+    expect(visit.page.get_by_text("The connection was lost")).to_be_visible(
         timeout=30_000
     )
     wait_until_saved(visit, 4)

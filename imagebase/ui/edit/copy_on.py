@@ -46,7 +46,9 @@ def ask() -> None:
     st.session_state[_OPEN] = state.image_id()
 
 
-@st.dialog("Copy the boxes on", icon=":material/file_copy:", on_dismiss="rerun")
+@st.dialog(
+    "Copy boxes to other images", icon=":material/file_copy:", on_dismiss="rerun"
+)
 @widgets.in_dialog
 def _dialog(image_id: str) -> None:
     state.leave_deleted_dataset()
@@ -57,7 +59,7 @@ def _dialog(image_id: str) -> None:
     boxes, images = sum(plan.boxes.values()), len(plan.boxes)
     words = f"{widgets.plural(boxes, 'box')} on {widgets.plural(images, 'image')}"
     st.markdown(
-        f"**{words}** will be added; one Undo removes them. Boxes that are there stay."
+        f"**{words}** will be added. Existing boxes are kept. One undo takes all back."
     )
     for line in _skipped(plan):
         st.caption(line)

@@ -77,16 +77,16 @@ KEYS: Final = (
     ),
     Hotkey(
         "click",
-        "Select the box there, else make one of the suggestion",
+        "Select the box, or add the suggestion as a box",
         shown="Click or tap",
     ),
     Hotkey(
         "gather",
-        "Select one more box, or leave it out; those inside the rectangle",
+        "Add a box to the selection or remove it; select all in a rectangle",
         shown="Ctrl + click, Ctrl + drag",
     ),
     Hotkey("all", "Select all boxes", "ctrl+a"),
-    Hotkey("take", "Make a box of the suggestion, inside a box too", "g"),
+    Hotkey("take", "Add the suggestion as a box, even inside another box", "g"),
     Hotkey(
         "other",
         "Show the next suggestion, or change the box just made of one to it",
@@ -150,19 +150,19 @@ KEYS: Final = (
         "pan", "Drag the image", "space", labelimg="", beside="middle, right button"
     ),
     Hotkey("draw", "Draw from an edge or inside the selected box", shown="Shift"),
-    Hotkey("chips", "Hide or show labels; held, only while it is held", "h"),
+    Hotkey("chips", "Hide or show labels; hold to hide them briefly", "h"),
     Hotkey(
         "boxes",
-        "Hide or show boxes; held, only while it is held",
+        "Hide or show boxes; hold to hide them briefly",
         "b",
         labelimg="ctrl+h",
     ),
-    Hotkey("display", "Brightness, contrast, gamma, width of lines", "i"),
+    Hotkey("display", "Brightness, contrast, gamma, line width", "i"),
     Hotkey("brighter", "Brighten the image", "."),
     Hotkey("darker", "Darken the image", ","),
     Hotkey("more-contrast", "More contrast", ">"),
     Hotkey("less-contrast", "Less contrast", "<"),
-    Hotkey("plain", "Show image and boxes as they are", "o"),
+    Hotkey("plain", "Reset the display settings", "o"),
     Hotkey("next", "Next image", "n", cvat="f", labelimg="d", roboflow="pagedown"),
     Hotkey(
         "previous", "Previous image", "p", cvat="d", labelimg="a", roboflow="pageup"

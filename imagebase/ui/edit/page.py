@@ -51,9 +51,7 @@ _ROW_PX: Final = 33
 _TABLE_PX: Final = 334
 _SHARES: Final = (68, 42)
 _NAME_LETTERS: Final = 28
-_STRANGE: Final = (
-    "The connection was lost meanwhile. Check this image, then click again."
-)
+_STRANGE: Final = "The connection was lost. Check this image, then try again."
 
 
 @st.fragment

@@ -27,8 +27,8 @@ from imagebase.ui.edit.sightings import RULES
 from imagebase.ui.review import actions, filters
 
 HOW: Final = (
-    "Look over the images: click a wrong box to take it off, a missed object to add "
-    "its box, or drag to draw one. Then one click approves the whole page."
+    "Click a wrong box to remove it, click a missed object to add a box, or drag to "
+    "draw one. Then approve the whole page with one click."
 )
 # A page has as many images as are approved, so that the first ones teach the next.
 FEWEST: Final = 6
