@@ -169,3 +169,20 @@ def test_an_image_whose_file_is_lost_is_left_out(page: Page, dataset: Dataset) -
     approve_page(page, ready(page), "Approve 3 images as shown")
     wait_for(page, dataset, 4)
     assert dataset.record(name_of(2)).status is not ReviewStatus.APPROVED
+
+
+def test_each_box_says_its_label_where_there_are_several(
+    page: Page, dataset: Dataset
+) -> None:
+    add_scenes(dataset, IMAGES)
+    others = [f"thing {number}" for number in range(12)]
+    dataset.store.add_labels(dataset.scope, others)
+    seen = [Annotation(Box(5, 5, 30, 30), name) for name in ("disc", "thing 11")]
+    record = dataset.record(name_of(1))
+    dataset.store.save(dataset.scope, record.with_annotations(seen))
+    page.goto(dataset.at("review"))
+    page.get_by_text("Suggestions", exact=True).click()
+    chips = tile(ready(page), dataset, 1).locator(".chips span")
+    expect(chips).to_have_text(["disc", "thing 11"])
+    colours = [chip.evaluate("(one) => one.style.background") for chip in chips.all()]
+    assert len(set(colours)) == 2

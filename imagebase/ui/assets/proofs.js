@@ -54,6 +54,7 @@ class Page {
     this.isSent = false;
     this.data = data;
     this.colours = new Map(data.labels.map(({ name, colour }) => [name, colour]));
+    this.strokes = new Map(data.names.map((name, place) => [name, data.colours[place]]));
     if (!this.colours.has(this.label)) this.label = data.labels[0]?.name ?? null;
     this.tiles = data.tiles.map((tile) => new Tile(this, tile));
     this.grid.replaceChildren(...this.tiles.map(({ root }) => root));
@@ -164,7 +165,8 @@ class Tile {
     this.boxes = made("g");
     this.offered = made("g", { class: "offered" });
     this.svg.append(this.boxes, this.offered);
-    this.picture.append(this.image, this.svg);
+    this.chips = element("div", "chips");
+    this.picture.append(this.image, this.svg, this.chips);
     this.root.append(this.picture, this.words());
     this.listen();
     this.draw();
@@ -334,7 +336,11 @@ class Tile {
       group.one = one;
       return group;
     }));
-    const count = every.filter(({ isOff }) => !isOff).length;
+    const staying = every.filter(({ isOff }) => !isOff);
+    // With one label, the legend says it.
+    const isPlain = this.page.data.labels.length < 2;
+    this.chips.replaceChildren(...(isPlain ? [] : staying.map((one) => this.chip(one))));
+    const count = staying.length;
     this.total.textContent = count === 1 ? "1 box" : `${count || "no"} boxes`;
     this.root.dataset.out = String(this.work.isOut);
     this.root.dataset.count = count;
@@ -342,10 +348,19 @@ class Tile {
     this.page.count();
   }
 
+  chip({ box: [x, y], label }) {
+    const [width, height] = this.data.size;
+    const chip = element("span", "", label);
+    chip.style.left = `${(100 * x) / width}%`;
+    chip.style.top = `${(100 * y) / height}%`;
+    chip.style.background = this.page.strokes.get(label) ?? "#ffffff";
+    return chip;
+  }
+
   parts({ box: [x, y, right, bottom], label }) {
     const place = { x, y, width: right - x, height: bottom - y };
     const line = made("rect", { ...place, class: "line" });
-    line.style.stroke = this.page.colours.get(label) ?? "#ffffff";
+    line.style.stroke = this.page.strokes.get(label) ?? "#ffffff";
     return [made("rect", { ...place, class: "under" }), line];
   }
 

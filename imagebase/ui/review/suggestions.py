@@ -260,6 +260,7 @@ def _draw(page: _Page) -> None:
         data={
             "rules": RULES,
             "names": names,
+            "colours": [labels.colour_of(name) for name in names],
             "labels": [
                 {"name": name, "colour": labels.colour_of(name)}
                 for name in names[:_MOST_LABELS]
