@@ -18,8 +18,8 @@ import re
 import sys
 import tempfile
 import time
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -45,6 +45,8 @@ _SMALL_PX: Final = 20.0
 _EDGE_PX: Final = 7.5
 _NO_DOUBLE_CLICK_MS: Final = 400
 _GUESS_MS: Final = 3000
+# A person looks at a new image for so long before doing anything, which is not counted.
+_LOOK_MS: Final = 1350
 _SLIDER_STEPS: Final = 0.025
 # Card, Moran and Newell's keystroke-level model (1980), without thinking: a key by a
 # good typist, pointing, pressing or letting go of the button.
@@ -72,7 +74,8 @@ class Tally:
     """What a person has done.
 
     points: the mouse moved for a key to act there. fates: what became of boxes.
-    costs: actions by what they were for. looks: milliseconds of closer looks.
+    costs, spent: actions and seconds by what they were for. looks: milliseconds of
+    closer looks.
     """
 
     clicks: int = 0
@@ -83,6 +86,7 @@ class Tally:
     boxes: int = 0
     fates: Counter[str] = field(default_factory=Counter)
     costs: Counter[str] = field(default_factory=Counter)
+    spent: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
     looks: list[float] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
 
@@ -92,10 +96,11 @@ class Tally:
 
     @contextmanager
     def spending(self, what: str) -> Iterator[None]:
-        """Count the actions within as spent on this."""
-        before = self.actions - self.costs.total()
+        """Count the actions and seconds within as spent on this."""
+        actions, seconds = self.actions, self.estimate
         yield
-        self.costs[what] += self.actions - self.costs.total() - before
+        self.costs[what] += self.actions - actions
+        self.spent[what] += self.estimate - seconds
 
     @property
     def estimate(self) -> float:
@@ -262,6 +267,8 @@ class Hand:
         image = self._canvas.get("image")
         if self._is_helped:
             self._canvas.wait_for("known", image)
+            # Until the person begins, the image shows what was learned last.
+            self._page.wait_for_timeout(_LOOK_MS)
         shown = self._canvas.shown()
         meant = matched(shown, truth)
         for annotation_id in shown.keys() - meant.keys():
@@ -592,6 +599,17 @@ def differences(store: Store, scope: Scope, truth: dict[str, list[Truth]]) -> li
     return wrong
 
 
+def _in_words(spent: Mapping[str, float]) -> str:
+    most = sorted(spent.items(), key=lambda item: -item[1])
+    return ", ".join(f"{what} {seconds:.0f}" for what, seconds in most)
+
+
+def _looks_in_words(looks: Sequence[float]) -> list[str]:
+    if not looks:
+        return []
+    return [f"closer looks take {np.median(looks):.0f} ms (median), from asking"]
+
+
 def as_table(helped: Tally, alone: Tally) -> str:
     """Return both runs side by side, and the share that is saved."""
     rows = [
@@ -607,14 +625,12 @@ def as_table(helped: Tally, alone: Tally) -> str:
         ", ".join(f"{count} {fate}" for fate, count in helped.fates.items()),
         "actions: "
         + ", ".join(f"{what} {count}" for what, count in helped.costs.most_common()),
+        "seconds: " + _in_words(helped.spent),
+        *(["seconds without: " + _in_words(alone.spent)] if alone.actions else []),
+        *_looks_in_words(helped.looks),
         "| | with model boxes | without | saved |",
         "|---|---|---|---|",
     ]
-    if helped.looks:
-        lines.insert(
-            3,
-            f"closer looks take {np.median(helped.looks):.0f} ms (median), from asking",
-        )
     for name, row, other in rows:
         saved = 1 - row / other if other else 0.0
         lines.append(f"| {name} | {row:.0f} | {other:.0f} | {saved:.0%} |")

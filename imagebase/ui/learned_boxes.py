@@ -4,6 +4,7 @@ Learning goes on in the background. What is on screen stays as it was, so that
 approving an image saves the boxes that a person has seen.
 """
 
+import hashlib
 from collections.abc import Iterable, Sequence
 from typing import Final
 
@@ -22,7 +23,11 @@ from imagebase.ui import services, state
 
 _ON_SCREEN: Final = "imagebase.learned.on_screen"
 _REVISION: Final = "imagebase.learned.revision"
+_BEGUN: Final = -1  # no revision: a person has begun with the image
 _KEPT: Final = 64
+# What was on screen of an image before; the browser may still show it.
+_EARLIER: Final = "imagebase.learned.earlier"
+_EARLIER_KEPT: Final = 4
 
 
 def follow(record: ImageRecord, following: Sequence[str]) -> None:
@@ -74,12 +79,51 @@ def show(image_ids: Iterable[str]) -> None:
     """Put what was learned by now on the screen of this session."""
     scope, on_screen = state.scope(), _on_screen()
     for image_id in image_ids:
-        on_screen.pop(_key(image_id), None)
+        before = on_screen.pop(_key(image_id), None)
         learned = services.learner().learned(scope, image_id)
         if learned is not None:
             on_screen[_key(image_id)] = learned
+            _keep_earlier(image_id, before)
     while len(on_screen) > _KEPT:
         del on_screen[next(iter(on_screen))]
+
+
+def _keep_earlier(image_id: str, learned: Learned | None) -> None:
+    if learned is None:
+        return
+    earlier = _earlier()
+    of_image = [*earlier.pop(_key(image_id), ()), learned]
+    earlier[_key(image_id)] = of_image[-_EARLIER_KEPT:]
+    while len(earlier) > _KEPT:
+        del earlier[next(iter(earlier))]
+
+
+def stay(image_id: str, name: str) -> None:
+    """Keep on screen what was there when a person began with an image.
+
+    name: as of `name_of`; what is not known any more stays away.
+    """
+    key = _key(image_id)
+    st.session_state[_REVISION] = (*key, _BEGUN)
+    on_screen = _on_screen()
+    now = on_screen.get(key)
+    before = next((one for one in _earlier().get(key, ()) if _name(one) == name), None)
+    if now is not None and before is not None and _name(now) != name:
+        on_screen[key] = before
+
+
+def name_of(image_id: str) -> str:
+    """Return a name for what is on screen of an image by what was learned, or empty."""
+    learned = _on_screen().get(_key(image_id))
+    return "" if learned is None else _name(learned)
+
+
+def _name(learned: Learned) -> str:
+    boxes, choice = learned.boxes, learned.choice
+    digest = hashlib.sha256(boxes.xyxy.tobytes() + boxes.confidence.tobytes())
+    chosen = (boxes.label.tolist(), sorted(choice.model.items()))
+    digest.update(repr((chosen, sorted(choice.unwanted))).encode())
+    return digest.hexdigest()[:12]
 
 
 def suggestions(
@@ -117,6 +161,13 @@ def _came_as() -> tuple[str, str, int] | None:
 
 def _key(image_id: str) -> tuple[str, str]:
     return state.scope().dataset_id, image_id  # one image may be in several
+
+
+def _earlier() -> dict[tuple[str, str], list[Learned]]:
+    earlier: dict[tuple[str, str], list[Learned]] = st.session_state.setdefault(
+        _EARLIER, {}
+    )
+    return earlier
 
 
 def _on_screen() -> dict[tuple[str, str], Learned]:

@@ -168,6 +168,49 @@ def test_boxes_that_came_a_moment_ago_are_seen_before_they_are_approved(
     assert len(dataset.record(name_of(1)).annotations) == 2
 
 
+@pytest.mark.parametrize("has_begun", [True, False], ids=["begun", "untouched"])
+def test_suggestions_change_until_the_person_begins_with_an_image(
+    page: Page, dataset: Dataset, find_canvas: FindCanvas, has_begun: bool
+) -> None:
+    add_scenes(dataset, 4)
+    dataset.store.add_labels(dataset.scope, ["square"])
+    approve_first(dataset)
+    page.goto(dataset.at("edit"))
+    canvas = find_canvas(page)
+    canvas.press("n")
+    canvas.wait_for("image", dataset.record(name_of(1)).image_id)
+    wait_for_boxes(page, canvas)
+    line(page, "Learned from 1 image")
+    before = canvas.shown()
+    if has_begun:
+        x_min, y_min, x_max, y_max = next(iter(before.values())).box
+        canvas.click(((x_min + x_max) / 2, (y_min + y_max) / 2))
+        canvas.press("Escape")
+    record = dataset.record(name_of(3))
+    drawn = record.with_annotations(
+        Annotation(Box(*xyxy), label) for xyxy, label in scene(seed=3)[1]
+    )
+    dataset.store.save(dataset.scope, approve(drawn, who="ann"))
+    side = page.locator(".st-key-edit-learning")
+    for number in range(120):
+        canvas.press(str(2 - number % 2))  # the label of the next box: the page runs
+        page.wait_for_timeout(250)
+        if "from 2 images" in side.inner_text() and (
+            has_begun or canvas.shown() != before
+        ):
+            break
+    line(page, "Learned from 2 images")
+    canvas.press("1")
+    canvas.wait_for("label", "disc")
+    page.wait_for_timeout(POLL_MS)
+    assert (canvas.shown() == before) is has_begun
+    if has_begun:
+        next_image(page, canvas)
+        canvas.wait_for("leaps", "0")
+        saved = dataset.record(name_of(1)).annotations
+        assert {box.annotation_id for box in saved} == before.keys()
+
+
 def test_switched_off_nothing_is_suggested(
     page: Page, dataset: Dataset, find_canvas: FindCanvas
 ) -> None:

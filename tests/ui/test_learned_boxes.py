@@ -86,3 +86,31 @@ def test_suggestions_stay_from_the_first_edit_on(
     edited = replace(RECORD, revision=RECORD.revision + 1)
     learned_boxes.follow(edited, [])  # the page draws the edit
     assert not learned_boxes.is_news(edited)
+
+
+def test_what_a_person_has_begun_with_comes_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    confidence = 0.9
+
+    def learned(_scope: Scope, _image_id: str) -> Learned:
+        found = FOUND._replace(confidence=np.array([confidence, 0.8], np.float32))
+        return Learned(1, found, found, {"disc": TAUGHT_ID}, ModelChoice())
+
+    monkeypatch.setattr(services, "learner", lambda: SimpleNamespace(learned=learned))
+    learned_boxes.show([RECORD.image_id])
+    before = learned_boxes.name_of(RECORD.image_id)
+    confidence = 0.7
+    learned_boxes.show([RECORD.image_id])
+    assert learned_boxes.name_of(RECORD.image_id) != before
+    learned_boxes.stay(RECORD.image_id, before)
+    assert learned_boxes.name_of(RECORD.image_id) == before
+    (disc, _) = learned_boxes.suggestions(RECORD, ())
+    assert disc.confidence == pytest.approx(0.9)
+
+
+def test_what_is_not_known_any_more_does_not_come_back() -> None:
+    learned_boxes.show([RECORD.image_id])
+    now = learned_boxes.name_of(RECORD.image_id)
+    learned_boxes.stay(RECORD.image_id, "other")
+    assert learned_boxes.name_of(RECORD.image_id) == now

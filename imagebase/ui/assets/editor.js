@@ -183,12 +183,25 @@ class Editor {
 
   take(filling) {
     if (filling.tag === this.filling?.tag || this.ahead.isPending) return;
+    if (this.keepsFrom(filling)) return;
     this.held = filling;
     if (this.gesture) return; // filled when the pointer is up
     this.flush();
     this.outbox.settle(this.outbox.keyOf(filling.image), filling.seq);
     // Unsaved changes stay visible until they are confirmed.
     if (filling.image !== this.image || !this.outbox.of(filling.image)) this.fill();
+  }
+
+  // Suggestions do not change under the hands of somebody who has begun with the image: what
+  // was learned since is refused, and the server is asked once for what was there.
+  keepsFrom({ image, learned }) {
+    const here = this.filling?.learned;
+    if (!this.isBegun || image !== this.image || !here || learned === here) return false;
+    if (!this.stay) {
+      this.stay = this.outbox.act(`stay:${here}`, image, this.tag);
+      this.outbox.send();
+    }
+    return this.stay > (this.given.done ?? 0);
   }
 
   fill() {
@@ -226,6 +239,8 @@ class Editor {
     this.fresh = null;
     this.gap = null; // position of a deleted box
     this.asked = null;
+    this.isBegun = false; // a person has done something with the boxes
+    this.stay = null; // number of the request for the suggestions that were there
     this.isFit = true;
     this.isBlind = true; // until the image is visible
     this.pointing.arrive();
@@ -420,6 +435,7 @@ class Editor {
   }
 
   note(amends = 0) {
+    this.isBegun = true;
     const first = this.nudgeTimer ? this.firstOfRun() : amends;
     const boxes = this.boxes.map((one) => ({ ...one, box: [...one.box] }));
     this.remember(boxes);
@@ -554,6 +570,7 @@ class Editor {
       if (one?.untouched) this.guesses.offerFor(one);
     }
     this.selected = id ?? null;
+    this.isBegun ||= Boolean(id);
     this.several = new Set();
     if (id) this.isTabFree = false;
     this.drawSoon();
@@ -948,6 +965,7 @@ class Editor {
     if (this.gesture || !this.tag || this.isBusy) return;
     this.root.setPointerCapture(event.pointerId);
     this.gesture = this.begin(event, point);
+    this.isBegun ||= this.gesture.plan !== "pan";
   }
 
   begin(event, start) {

@@ -102,12 +102,13 @@ def svg_path(shape: Shape) -> str:
 class AheadImage(NamedTuple):
     """An image that may be shown next, as the editor would show it.
 
-    suggested: boxes that are not stored. picture: as of `draw_editor`.
+    suggested: boxes that are not stored. picture, learned: as of `draw_editor`.
     """
 
     record: ImageRecord
     suggested: Sequence[Annotation]
     picture: bytes
+    learned: str = ""
 
 
 def draw_editor(
@@ -123,6 +124,7 @@ def draw_editor(
     sight: Sight | None = None,
     guess: Callable[[FreshBox], LabelOffer | None] | None = None,
     suggested: Sequence[Annotation] = (),
+    learned: str = "",
     offered_labels: Sequence[str] = (),
     pills: Sequence[str] = (),
     labels_chosen: int = 0,
@@ -144,13 +146,15 @@ def draw_editor(
         on_action: is called with an action: its name is one in `keys.KEYS`, or `label:`
             and the name of a label, or `show:` and the id of an image, or `pins:` and
             the digits of the pinned labels as JSON, or `keys:` and what `keys.keep`
-            takes, or `digits`: they have changed.
+            takes, or `digits`: they have changed; or `stay:` and what was `learned`:
+            the person has begun with those suggestions, so they are to stay.
             Earlier drawings are saved by then.
         detail: returns a region of the image at full sharpness.
         sight: what models see on the image; None suggests nothing where one points.
         guess: returns the likely labels of a box, or None while they are not ready;
             without it, no labels are guessed.
         suggested: boxes that are not stored; editing one saves it.
+        learned: name of what was learned, by which they are suggested.
         offered_labels: labels of models that are not in the dataset.
         pills: the labels above the editor, in order.
         pinned: digits of the pinned labels.
@@ -165,7 +169,7 @@ def draw_editor(
     was_left = key not in st.session_state  # the browser has dropped the editor
     view = record.with_annotations([*record.annotations, *suggested])
     if was_left or not editor.shows(view):
-        editor.fill(view, _by_id(suggested), is_new=was_left)
+        editor.fill(view, _by_id(suggested), is_new=was_left, learned=learned)
     if is_news:
         editor.outdate(record.image_id)
     # Without a gap between the invisible components.
@@ -226,9 +230,9 @@ def draw_ahead(
     editor = _editor(key)
     fillings, colours = [], dict[str, str]()
     editor.forget_ahead([image.record.image_id for image in images])
-    for record, suggested, _ in images:
+    for record, suggested, _, learned in images:
         view = record.with_annotations([*record.annotations, *suggested])
-        filling = editor.fill_ahead(record, view, _by_id(suggested))
+        filling = editor.fill_ahead(record, view, _by_id(suggested), learned)
         fillings.append({**filling, "shapes": overlay(record, ())})
         colours |= dict(_colours(view, labels))
     head = {"fillings": fillings, "following": following, "labels": [*colours.items()]}

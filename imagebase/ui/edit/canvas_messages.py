@@ -118,14 +118,18 @@ class Message(NamedTuple):
     actions: tuple[Action, ...] = ()
 
 
-def filling(record: ImageRecord, *, tag: str, seq: int) -> dict[str, Any]:
+def filling(
+    record: ImageRecord, *, tag: str, seq: int, learned: str = ""
+) -> dict[str, Any]:
     """Return the record's boxes as a filling for the editor.
 
     Args:
         seq: of the last message that is saved in the record.
+        learned: name of what was learned, by which boxes are suggested; or empty.
     """
     return {
         "tag": tag,
+        "learned": learned,
         "image": record.image_id,
         "size": list(record.size),
         "seq": seq,

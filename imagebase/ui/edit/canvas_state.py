@@ -148,6 +148,7 @@ class Editor:
         suggested: Mapping[str, Annotation] | None = None,
         *,
         is_new: bool = False,
+        learned: str = "",
     ) -> None:
         """Fill the editor with the record's boxes, under a new tag.
 
@@ -156,10 +157,11 @@ class Editor:
         Args:
             suggested: the unsaved ones of these boxes, by id.
             is_new: the editor has nothing.
+            learned: as in `filling`.
         """
         tag = self.ahead.pop(record.image_id, "")
         if is_new or not self._is_view(self.showings.get(tag), record):
-            tag = self._send(record, suggested)
+            tag = self._send(record, suggested, learned)
         self.tag = tag
         self.showings[tag].ahead = None
 
@@ -168,6 +170,7 @@ class Editor:
         stored: ImageRecord,
         view: ImageRecord,
         suggested: Mapping[str, Annotation] | None = None,
+        learned: str = "",
     ) -> dict[str, Any]:
         """Return the filling for an image that may be shown next.
 
@@ -175,7 +178,7 @@ class Editor:
         """
         tag = self.ahead.get(view.image_id, "")
         if not self._is_view(self.showings.get(tag), view):
-            tag = self._send(view, suggested)
+            tag = self._send(view, suggested, learned)
             self.showings[tag].ahead = stored
             self.ahead[view.image_id] = tag
         return self.showings[tag].filling
@@ -201,7 +204,10 @@ class Editor:
             showing.access.on_shown(record)
 
     def _send(
-        self, record: ImageRecord, suggested: Mapping[str, Annotation] | None
+        self,
+        record: ImageRecord,
+        suggested: Mapping[str, Annotation] | None,
+        learned: str,
     ) -> str:
         tag = f"{record.image_id[:12]}/{record.revision}/{new_id()[:8]}"
         place = "" if self.access is None else self.access.place
@@ -215,7 +221,7 @@ class Editor:
             access=self.access,
             suggested=suggested or {},
             synced=_seen(record),
-            filling=filling(record, tag=tag, seq=seq),
+            filling=filling(record, tag=tag, seq=seq, learned=learned),
         )
         while len(self.showings) > _KEPT_TAGS:
             del self.showings[next(old for old in self.showings if old != self.tag)]

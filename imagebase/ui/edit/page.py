@@ -214,6 +214,7 @@ def _canvas(
         ),
         guess=partial(label_guesses.offer, record, labels),
         suggested=suggested,
+        learned=learned_boxes.name_of(record.image_id),
         offered_labels=choice.offered,
         pills=choice.pills,
         pinned=digits.pinned(),
@@ -239,7 +240,12 @@ def _send_ahead(
     canvas.draw_ahead(
         places,
         [
-            canvas.AheadImage(each, suggested[each.image_id], picture)
+            canvas.AheadImage(
+                each,
+                suggested[each.image_id],
+                picture,
+                learned_boxes.name_of(each.image_id),
+            )
             for each in records
             if (picture := _picture_of(each.image_id))
         ],
@@ -414,6 +420,8 @@ def _act(action: Action) -> None:
         keys.keep(argument)
     elif kind == "show":
         navigation.show(argument)
+    elif kind == "stay":
+        learned_boxes.stay(action.image_id, argument)
     elif (work := _work_of(action)) is not None:
         changes.on_screen(action.image_id, work)
 
