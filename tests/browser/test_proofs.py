@@ -121,6 +121,24 @@ def test_a_click_at_a_missed_object_adds_it_and_enter_approves(
     assert {box.label for box in boxes} == {"disc"}
 
 
+def test_what_was_done_to_a_page_outlasts_a_reload(
+    page: Page, dataset: Dataset, proofs: Locator
+) -> None:
+    page.mouse.click(
+        *at(tile(proofs, dataset, 1), dataset, 1, *middle(discs(1)[0])),
+    )
+    expect(tile(proofs, dataset, 1)).to_have_attribute("data-count", "1")
+    tile(proofs, dataset, 2).get_by_role("checkbox").uncheck()
+    page.reload()
+    page.get_by_text("Suggestions", exact=True).click()
+    again = ready(page)
+    expect(tile(again, dataset, 1)).to_have_attribute("data-count", "1")
+    expect(tile(again, dataset, 2)).to_have_attribute("data-out", "true")
+    approve_page(page, again, "Approve 3 images as shown")
+    wait_for(page, dataset, 4)
+    assert len(dataset.record(name_of(1)).annotations) == 1
+
+
 def test_what_changed_since_it_was_drawn_is_left_out_and_named(
     page: Page, dataset: Dataset, proofs: Locator
 ) -> None:

@@ -80,7 +80,8 @@ def test_another_format_builds_another_zip(labelled: Tab) -> None:
     zip_of(labelled).close()
     for name in ("yolo", "darknet", "voc", "csv", "folders"):
         choose(labelled, "Format", name)
-        assert not labelled.downloads()
+        # On a busy machine its zip may be there by now; the one before must be gone.
+        assert all(f"-{name}" in zipped for zipped in labelled.downloads())
         zip_of(labelled).close()
         assert f"images\\-{name}\\.zip" in labelled.downloads()[0]
 

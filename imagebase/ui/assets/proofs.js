@@ -1,7 +1,7 @@
 // A page of images with suggestions, looked over and approved at once. A click on a box
 // takes it off or puts it back, a click elsewhere makes the suggestion there a box, and a
 // drag draws one. Approve sends what is on screen; what a person did to an image is kept
-// in the window by the image's version until then.
+// in the window by the image's version until then, and of a page also over a reload.
 //
 // `boxes.js` and `pointing.js` come before this text in one module.
 
@@ -10,8 +10,19 @@ const CLICK_PX = 4;
 const LEAST_PX = 3; // of the screen: a smaller drag is a slip
 const LIKE_IOU = 0.3; // what is seen there says what a drawn box is
 const SEEN_MS = 300; // a page is on screen this long before it can be approved
+const STORED = "imagebase.proofs";
 const pages = new WeakMap();
-const kept = (window[Symbol.for("imagebase.proofs")] ??= new Map());
+const kept = (window[Symbol.for("imagebase.proofs")] ??= recalled());
+
+// What was done to the images of the page before a reload, by version.
+function recalled() {
+  try {
+    const every = JSON.parse(sessionStorage.getItem(STORED) ?? "[]");
+    return new Map(every.map(([version, work]) => [version, { ...work, off: new Set(work.off) }]));
+  } catch {
+    return new Map(); // no storage, or nothing of ours
+  }
+}
 
 export default function (component) {
   const { parentElement } = component;
@@ -58,6 +69,7 @@ class Page {
     if (!this.colours.has(this.label)) this.label = data.labels[0]?.name ?? null;
     this.tiles = data.tiles.map((tile) => new Tile(this, tile));
     this.grid.replaceChildren(...this.tiles.map(({ root }) => root));
+    this.remember();
     this.drawLegend();
     this.isSeen = false;
     clearTimeout(this.timer);
@@ -73,6 +85,16 @@ class Page {
     }
     this.isSeen = true;
     this.count();
+  }
+
+  remember() {
+    const every = this.tiles.map(({ data, work }) =>
+      [data.version, { ...work, off: [...work.off] }]);
+    try {
+      sessionStorage.setItem(STORED, JSON.stringify(every));
+    } catch {
+      // No storage: it lasts until a reload.
+    }
   }
 
   drawLegend() {
@@ -185,7 +207,7 @@ class Tile {
     this.box.setAttribute("aria-label", `Approve ${this.data.name}`);
     this.box.addEventListener("change", () => {
       this.work.isOut = !this.box.checked;
-      this.draw();
+      this.changed();
     });
     take.title = "Unselect to leave this image out";
     take.append(this.box, element("span", "", "Approve"));
@@ -254,7 +276,7 @@ class Tile {
       const best = this.best(point);
       if (best) this.work.added.push({ box: best.box.map(rounded), label: best.label });
     }
-    this.draw();
+    this.changed();
     this.offer(null);
   }
 
@@ -266,7 +288,12 @@ class Tile {
     this.work.added.push({ box: box.map(rounded), label });
     this.page.meant = null;
     this.page.choose(label);
+    this.changed();
+  }
+
+  changed() {
     this.draw();
+    this.page.remember();
   }
 
   // The label of a drawn box: the one chosen for it, what is seen there, or the last one.

@@ -197,11 +197,18 @@ def _digest(text: str) -> str:
 
 
 @state.reports_errors
-def on_screen(image_id: str, work: Callable[[], object]) -> None:
-    """Run work on an image, unless another one is on screen by now."""
+def on_screen(image_id: str, work: Callable[[], object], *, then: str = "") -> None:
+    """Run work on an image, unless another one is on screen by now.
+
+    then: the image that the editor shows already; where the one before was deleted
+        meanwhile, what is done next is meant for that one.
+    """
     canvas.settle()
     if state.image_id() in (image_id, None):  # None: work reports that
         work()
+    elif then and image_id not in services.store().image_ids(state.scope()):
+        state.choose_image(then)
+        canvas.report("The image before was deleted by someone else.")
 
 
 def change(make: Change) -> None:

@@ -423,7 +423,7 @@ def _act(action: Action) -> None:
     elif kind == "stay":
         learned_boxes.stay(action.image_id, argument)
     elif (work := _work_of(action)) is not None:
-        changes.on_screen(action.image_id, work)
+        changes.on_screen(action.image_id, work, then=action.then)
 
 
 def _work_of(action: Action) -> Callable[[], object] | None:

@@ -1,6 +1,14 @@
 """The editor and the table on a page, as far as it goes without a browser."""
 
+from types import SimpleNamespace
+
+import pytest
+import streamlit as st
 from streamlit.testing.v1 import AppTest
+
+from imagebase.store import Scope
+from imagebase.ui import services, state
+from imagebase.ui.edit import changes
 
 
 def editor_page() -> None:
@@ -64,3 +72,22 @@ def test_problem_is_shown_once() -> None:
 
     app = AppTest.from_function(page, default_timeout=20).run()
     assert [text.value for text in app.text] == ["That did not work.", "nothing"]
+
+
+def test_after_an_image_that_is_gone_the_one_on_screen_is_chosen(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    known = ["first", "next"]
+    store = SimpleNamespace(
+        image_ids=lambda _: known,
+        image_or_first=lambda _, chosen: chosen if chosen in known else "first",
+    )
+    monkeypatch.setattr(st, "session_state", {})
+    monkeypatch.setattr(services, "store", lambda: store)
+    monkeypatch.setattr(state, "scope", lambda: Scope("owner", "one", "ann"))
+    done: list[str] = []
+    state.choose_image("gone")  # someone else has deleted it since
+    changes.on_screen("gone", lambda: done.append("approved"), then="next")
+    assert state.image_id() == "next"
+    changes.on_screen("next", lambda: done.append("next"))
+    assert done == ["next"]
