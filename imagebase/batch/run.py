@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import os
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -27,6 +28,7 @@ from imagebase.batch.resume import (
     fingerprint,
     open_journal,
 )
+from imagebase.batch.upload import Upload
 from imagebase.detection.detection_model import DetectionModel, floor_of, load_model
 from imagebase.detection.detector import ONE_PASS, Detector
 from imagebase.detection.pipeline import ImageSource, detect_many, loader_for
@@ -36,6 +38,7 @@ from imagebase.formats.manifest import check_unchanged
 from imagebase.formats.registry import format_named
 from imagebase.formats.verified_export import DRAFT_PREFIX
 from imagebase.images.decode import ImageHeader, read_header
+from imagebase.images.locations import is_url, open_location
 from imagebase.images.scan import SourceFile, scan_source
 from imagebase.images.skipped_files import SkippedFiles
 from imagebase.settings import (
@@ -72,7 +75,10 @@ def annotate(
 
     Args:
         source: a folder (with subfolders), a zip, one image, or an fsspec URL.
-        output: a folder; each format is written into a folder of its own in it.
+        output: a folder, or an fsspec URL of one; each format is written into a folder
+            of its own in it. What goes to a URL is written and verified on this
+            machine first, in IMAGEBASE_HOME, which holds the journal too; a run there
+            is whole once its `run.json` is there.
         model: from `load_model`, or what it takes: a name, a folder, an .onnx file.
         formats: such as `coco`, `yolo`, `voc`: the twelve that can be written.
         confidence: the minimum confidence, 0.001 to 1.
@@ -93,10 +99,13 @@ def annotate(
     >>> summary.images, summary.refused
     (3, ())
     """
-    folder = Path(output)
     # Unknown formats, and label files edited since, are refused before any work.
     for name in formats:
         format_named(name)
+    folder, upload = _destination(output)
+    if upload is not None:
+        upload.check(formats)
+    for name in formats:
         check_unchanged(folder / name)
     loaded = model if isinstance(model, DetectionModel) else load_model(model)
     loaded.check_labels(labels or ())
@@ -106,14 +115,26 @@ def annotate(
         "formats": list(dict.fromkeys(formats)),
         "resume": resume,
     }
-    summary = _run(source, folder, loaded, rule, settings, on_progress)
+    summary = _run(source, folder, upload, loaded, rule, settings, on_progress)
     _log.info("Run ended: %s", summary.in_words())
     return summary
+
+
+def _destination(output: str | PathLike[str]) -> tuple[Path, Upload | None]:
+    """Return the folder to write into, and how it gets to a URL."""
+    if not is_url(output):
+        return Path(output), None
+    location = open_location(os.fspath(output))
+    if location.local_path is not None:
+        return location.local_path, None
+    upload = Upload.to(location, process_settings().home)
+    return upload.folder, upload
 
 
 def _run(
     source: str | PathLike[str],
     output: Path,
+    upload: Upload | None,
     model: DetectionModel,
     rule: SelectionRule,
     settings: dict[str, Any],
@@ -137,6 +158,8 @@ def _run(
                 output,
                 max_pixels=_limits().max_image_pixels,
             )
+            if upload is not None:
+                upload.send(settings["formats"])
             summary = RunSummary.of(
                 annotated,
                 seconds=time.perf_counter() - started,
@@ -146,6 +169,8 @@ def _run(
                 skipped=skipped,
             )
             write_run_file(output, summary)
+            if upload is not None:
+                upload.finish()
             journal.finish()
     return summary
 

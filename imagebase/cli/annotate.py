@@ -7,7 +7,6 @@ import typer
 
 from imagebase.cli.console import (
     FAILED,
-    Output,
     Quiet,
     Verbose,
     progress_bar,
@@ -15,6 +14,7 @@ from imagebase.cli.console import (
     reported_errors,
     say,
     show,
+    writable_place,
 )
 from imagebase.settings import DEFAULT_CONFIDENCE, DEFAULT_MODEL, DEFAULT_NMS_IOU
 
@@ -38,6 +38,15 @@ class Precision(StrEnum):
 
 _Source = Annotated[
     str, typer.Argument(help="A folder (with subfolders), a zip, one image, or a URL.")
+]
+_Output = Annotated[
+    str,
+    typer.Option(
+        "--output",
+        callback=writable_place,
+        metavar="FOLDER",
+        help="The folder to write to, or a URL such as s3://bucket/labels.",
+    ),
 ]
 _Model = Annotated[
     str,
@@ -114,7 +123,7 @@ _Resume = Annotated[
 
 def annotate(
     source: _Source,
-    output: Output,
+    output: _Output,
     model: _Model = DEFAULT_MODEL,
     confidence: _Confidence = DEFAULT_CONFIDENCE,
     nms: _Nms = DEFAULT_NMS_IOU,

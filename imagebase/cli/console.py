@@ -76,6 +76,17 @@ def _be_verbose(verbose: bool) -> bool:
     return verbose
 
 
+def writable_place(place: str) -> str:
+    """Return a path or URL to write to; refuse a web server, which takes no files."""
+    found = _URL.match(place)
+    if found and ("://" not in place or found[1].lower() in ("http", "https")):
+        refuse(
+            f"{place.split('?')[0]} cannot be written to; give a folder, or a URL such "
+            "as s3://bucket/labels."
+        )
+    return place
+
+
 def local_path(path: Path | None) -> Path | None:
     """Return an option's path; refuse a URL, which would become a folder `s3:`."""
     # A path has lost one of the two slashes. One letter is a drive of Windows.

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from imagebase.annotation import Annotation
 from imagebase.annotation.attributes import stated
@@ -315,22 +315,39 @@ def _check_absent(path: Path) -> None:
         )
 
 
+class ListedFile(NamedTuple):
+    """A file as a manifest lists it."""
+
+    sha256: str
+    byte_count: int | None
+
+
 def _listed(folder: Path) -> dict[Path, str]:
     """Return the SHA-256 of each file that a manifest lists, if it is in the folder."""
     root = folder.resolve()
     files = _manifest_files(folder) or {}
-    resolved = {(root / name).resolve(): sha256 for name, sha256 in files.items()}
+    resolved = {(root / name).resolve(): file.sha256 for name, file in files.items()}
     return {
         path: sha256 for path, sha256 in resolved.items() if path.is_relative_to(root)
     }
 
 
-def _manifest_files(folder: Path) -> dict[str, str] | None:
-    """Return the SHA-256 of each file in a manifest; None where there is no such."""
+def _manifest_files(folder: Path) -> dict[str, ListedFile] | None:
     try:
-        files = json.loads((folder / MANIFEST_FILE).read_bytes())["files"]
-        return {name: str(entry.get("sha256")) for name, entry in files.items()}
-    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return files_listed((folder / MANIFEST_FILE).read_bytes())
+    except OSError:
+        return None
+
+
+def files_listed(manifest: bytes | None) -> dict[str, ListedFile] | None:
+    """Return each file that a manifest lists, by its path; None where it is no such."""
+    try:
+        files = json.loads(manifest or b"")["files"]
+        return {
+            name: ListedFile(str(entry.get("sha256")), entry.get("bytes"))
+            for name, entry in files.items()
+        }
+    except (ValueError, LookupError, TypeError, AttributeError):
         return None
 
 

@@ -7,8 +7,6 @@ from functools import lru_cache, partial
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
-import fsspec
-
 from imagebase.annotation import Quality, Size
 from imagebase.errors import ArchiveError, ImageBaseError, ImageReadError, LimitError
 from imagebase.images.archives import (
@@ -20,6 +18,7 @@ from imagebase.images.archives import (
 )
 from imagebase.images.decode import load_image, read_header
 from imagebase.images.file_types import is_image_name
+from imagebase.images.locations import Location, is_url, open_location, shown_url
 from imagebase.images.quality import assess, decoding_size
 from imagebase.images.skipped_files import SkippedFiles, earlier_exports
 from imagebase.settings import SAMPLES_FOLDER, Limits
@@ -142,14 +141,15 @@ def scan_source(
         ArchiveError, LimitError: it is a zip that cannot be unpacked.
     """
     location = os.fspath(source)
-    if "://" in location:
+    if is_url(location):
         files = _scan_url(location, limits)
     else:
         files = _scan_path(Path(location), limits)
+    name = _last_part(shown_url(location) if is_url(location) else location)
     passed_over = SkippedFiles() if passed_over is None else passed_over
     inner = _without_exports({file.name: file.read for file in files}, passed_over)
     for file in sorted(files, key=lambda file: file.name):
-        if file.name == _last_part(location):
+        if file.name == name:
             yield file
         elif inner.takes(file.name) or _is_hidden(file.name) or is_clutter(file.name):
             continue
@@ -319,45 +319,34 @@ def _refuse_nested(name: str) -> bytes:
 
 
 def _scan_url(url: str, limits: Limits) -> list[SourceFile]:
+    location = open_location(url)
+    name = _last_part(location.url)
     try:
-        file_system, root = fsspec.core.url_to_fs(url)
-        if not file_system.exists(root):
-            raise ImageReadError(f"{url} is not there; check the address.")
-        name = _last_part(root)
-        if not file_system.isfile(root):
-            paths = file_system.find(root)
-        elif is_archive_name(name):
-            return _zip_files(file_system.open(root, "rb"), name, limits)
-        else:
-            paths = [root]
-    except ImageBaseError:
-        raise
+        location.files.invalidate_cache()
+        if not location.files.exists(location.root):
+            raise ImageReadError(f"{location.url} is not there; check the address.")
+        is_file = location.files.isfile(location.root)
+        if is_file and is_archive_name(name):
+            return _zip_files(location.files.open(location.root, "rb"), name, limits)
     # Every file system brings errors of its own kind.
     except Exception as error:
-        raise ImageReadError(
-            f"{url} cannot be opened ({error}); check the address and your access."
-        ) from error
-    base = "" if paths == [root] else root.rstrip("/") + "/"
+        location.refuse(error)
+    if is_file:
+        return [SourceFile(name, partial(_read_url, location, "", None, limits))]
     return [
-        SourceFile(
-            path.removeprefix(base) if base else name,
-            partial(_read_url, file_system, path, limits),
-        )
-        for path in paths
+        SourceFile(file, partial(_read_url, location, file, size, limits))
+        for file, size in location.sizes().items()
+        if file and not file.endswith("/")
     ]
 
 
-def _read_url(
-    file_system: fsspec.AbstractFileSystem, path: str, limits: Limits
-) -> bytes:
-    try:
-        if (file_system.size(path) or 0) > limits.max_file_bytes:
-            raise LimitError(too_large(_last_part(path), limits))
-        data: bytes = file_system.cat_file(path)
-        return data
-    except ImageBaseError:
-        raise
-    except Exception as error:
-        raise ImageReadError(
-            f"{_last_part(path)} cannot be read ({error}); try again."
-        ) from error
+def _read_url(location: Location, file: str, size: int | None, limits: Limits) -> bytes:
+    """Read a file of a location; size: its bytes, where the listing had them."""
+    name = _last_part(file or location.url)
+    size = location.size(file) if size is None else size
+    if (size or 0) > limits.max_file_bytes:
+        raise LimitError(too_large(name, limits))
+    data = location.read(file)
+    if data is None:
+        raise ImageReadError(f"{name} is not there any more; run it again.")
+    return data

@@ -162,7 +162,6 @@ def test_ctrl_c_in_quiet_is_one_line_and_130(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "command",
     [
-        ["annotate", "photos", "--output"],
         ["convert", "labels", "--to", "coco", "--output"],
         ["convert", "labels", "--to", "coco", "--zip"],
         ["evaluate", "--labels", "labels", "--output"],
@@ -182,3 +181,13 @@ def test_url_is_refused_as_a_place_to_write(
         f"{scheme}:// cannot be written to; give a path on this machine.\n"
     )
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("url", ["https://example.org/out", "s3:/bucket/out"])
+def test_annotate_refuses_urls_that_take_no_files(url: str, tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, ["annotate", str(tmp_path), "--output", url])
+    assert result.exit_code == 2
+    assert result.stderr == (
+        f"{url} cannot be written to; give a folder, or a URL such as "
+        "s3://bucket/labels.\n"
+    )

@@ -1,6 +1,5 @@
 """Image files on a real S3 server that goes away and comes back."""
 
-import socket
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,38 +8,25 @@ import pytest
 from imagebase.errors import StorageUnreachableError, StoreError
 from imagebase.settings import TEAM_OWNER, Settings
 from imagebase.store import open_store
+from tests.s3_server import environment, free_port, make_bucket, moto
 from tests.store.fixtures import add_image, scope_of, sqlite_settings
 
 s3fs = pytest.importorskip("s3fs", reason="the extra s3 is not installed")
-moto_server = pytest.importorskip("moto.server", reason="moto is not installed")
 
 
 @pytest.fixture
 def port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        found: int = probe.getsockname()[1]
-    return found
+    return free_port()
 
 
 @pytest.fixture
 def settings(tmp_path: Path, port: int, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """A store whose images are in a bucket of a server that does not run yet."""
-    for name, value in {
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
-        "AWS_MAX_ATTEMPTS": "1",
-    }.items():
+    for name, value in environment(port).items():
         monkeypatch.setenv(name, value)
     s3fs.S3FileSystem.clear_instance_cache()
     here = sqlite_settings(tmp_path)
     return Settings(tmp_path, here.database_url, "s3://photos/images")
-
-
-def make_bucket() -> None:
-    s3fs.S3FileSystem(skip_instance_cache=True).mkdir("photos")
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -48,9 +34,9 @@ def make_bucket() -> None:
 def test_errors_of_s3_are_sentences_and_end_with_the_outage(
     settings: Settings, port: int
 ) -> None:
-    server = moto_server.ThreadedMotoServer(ip_address="127.0.0.1", port=port)
+    server = moto(port)
     server.start()
-    make_bucket()
+    make_bucket("photos")
     store = open_store(settings)
     store.check_writable()
     scope = scope_of(store, TEAM_OWNER, who="ann")
@@ -71,7 +57,7 @@ def test_errors_of_s3_are_sentences_and_end_with_the_outage(
 def test_bucket_that_is_not_there_is_found_before_the_app_starts(
     settings: Settings, port: int
 ) -> None:
-    server = moto_server.ThreadedMotoServer(ip_address="127.0.0.1", port=port)
+    server = moto(port)
     server.start()
     store = open_store(replace(settings, storage_url="s3://missing/images"))
     with pytest.raises(StoreError, match="IMAGEBASE_STORAGE_URL"):
