@@ -9,6 +9,7 @@ from imagebase.annotation.areas import Shape
 from imagebase.detection.merge import add_suggestions, keep_detections
 from imagebase.editing.copying import copied_on
 from imagebase.editing.records import (
+    MAX_TAGS,
     approve,
     delete_annotations,
     reject,
@@ -39,6 +40,7 @@ class BulkReport:
     boxes: how many of theirs changed, or were deleted.
     conflicts: someone else changed them meanwhile. missing: someone deleted them.
     names: of the files of those that someone else changed.
+    full: names of the files of those that take no more tags.
     """
 
     changed: int
@@ -46,6 +48,7 @@ class BulkReport:
     conflicts: int = 0
     missing: int = 0
     names: tuple[str, ...] = ()
+    full: tuple[str, ...] = ()
 
 
 class ShownImage(NamedTuple):
@@ -320,13 +323,21 @@ def add_tags(
     seen: Seen = None,
     on_progress: OnProgress | None = None,
 ) -> BulkReport:
-    """Add tags, given by image id; the review state stays as it is."""
+    """Add tags, given by image id; the review state stays as it is.
+
+    An image that does not take as many tags is left as it is.
+    """
+    full: list[str] = []
 
     def add(record: ImageRecord) -> ImageRecord:
-        own = tagged(record, [*record.tags, *tags[record.image_id]])
-        return replace(own, status=record.status)
+        wanted = list(dict.fromkeys([*record.tags, *tags[record.image_id]]))
+        if len(wanted) > MAX_TAGS:
+            full.append(record.file_name)
+            return record
+        return replace(tagged(record, wanted), status=record.status)
 
-    return _change(store, scope, tags, add, seen, on_progress=on_progress)
+    report = _change(store, scope, tags, add, seen, on_progress=on_progress)
+    return replace(report, full=tuple(full))
 
 
 def _accepted(

@@ -143,7 +143,7 @@ def redo() -> None:
 
 
 def report(done: str, result: BulkReport) -> None:
-    """Show what a change did, and what it skipped because others had changed it.
+    """Show what a change did, and what it skipped and why.
 
     done: begins the sentence, such as `Approved 3 images`.
     """
@@ -155,6 +155,10 @@ def report(done: str, result: BulkReport) -> None:
         message += f" ({widgets.named(result.names)})." if result.names else "."
     if result.missing:
         message += f" {widgets.plural(result.missing, 'image')} had been deleted."
+    if result.full:
+        images = widgets.plural(len(result.full), "image")
+        message += f" Skipped {images} with the most tags allowed"
+        message += f" ({widgets.named(result.full)})."
     state.say(message)
 
 

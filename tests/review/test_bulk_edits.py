@@ -394,3 +394,17 @@ def test_added_tags_leave_the_review_state(
     assert [record.status for record in after] == before
     store.undo(scope)
     assert not any(record.tags for record in store.records(scope))
+
+
+def test_image_with_the_most_tags_is_left_out_and_named(
+    store: Store, scope: Scope, records: list[ImageRecord]
+) -> None:
+    full = [f"tag {number}" for number in range(50)]
+    add_tags(store, scope, {records[1].image_id: full})
+    report = add_tags(store, scope, {name: ["day"] for name in ids(records)})
+    assert (report.changed, report.full) == (2, ("b.jpg",))
+    after = [record.tags for record in store.records(scope)]
+    assert after == [("day",), tuple(full), ("day",)]
+    # One that bears it already is not left out.
+    again = add_tags(store, scope, {name: ["tag 3"] for name in ids(records)})
+    assert (again.changed, again.full) == (2, ())
