@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from imagebase.errors import ImageReadError
-from imagebase.images.video import Every, FrameChoice, open_video
+from imagebase.images.scan import Incoming
+from imagebase.images.video import Every, FrameChoice, numbered, open_video
 from imagebase.settings import Limits
 from imagebase.wording import plural
 
@@ -44,9 +45,10 @@ def frames(
 ) -> FramesSummary:
     """Write frames of a video as JPEG files of quality 95, upright, named by time.
 
-    `clip_00-01-02.500.jpg` is at 62.5 seconds of `clip.mp4`. Without `every`, `seconds`
-    and `scenes`, a frame of each second is written. The video is decoded in a worker
-    process.
+    `clip_00-01-02.500.jpg` is at 62.5 seconds of `clip.mp4`. No file is lost: where the
+    folder has frames of another `clip.mp4`, these are named `clip-2_…`. Without
+    `every`, `seconds` and `scenes`, a frame of each second is written. The video is
+    decoded in a worker process.
 
     Args:
         source: an MP4, MOV, AVI, MKV or WebM file.
@@ -79,13 +81,24 @@ def frames(
         raise ImageReadError(
             f"{path} is not there, empty or cannot be opened; check the path."
         ) from error
-    written = []
+    written, number = [], 1
     with open_video(path.name, data, limits) as video:
         folder.mkdir(parents=True, exist_ok=True)
         for frame in video.frames(choice, on_progress=on_progress):
-            written.append(folder / frame.file_name)
+            number = _number(folder, frame, number)
+            written.append(folder / numbered(frame.file_name, number))
             written[-1].write_bytes(frame.data)
     return FramesSummary(tuple(written), video.left_out, video.problem)
+
+
+def _number(folder: Path, frame: Incoming, least: int) -> int:
+    """Return the first number by whose name there is no other frame."""
+    number = least
+    while True:
+        path = folder / numbered(frame.file_name, number)
+        if not path.exists() or path.read_bytes() == frame.data:
+            return number
+        number += 1
 
 
 def _choice(

@@ -178,6 +178,14 @@ def frame_time(name: str) -> FrameTime | None:
     return FrameTime(match[1], ((hours * 60 + minutes) * 60 + seconds) * 1000 + rest)
 
 
+def numbered(name: str, number: int) -> str:
+    """Return a frame's name for the n-th video of that name: `clip-2_…` for 2."""
+    time = frame_time(name)
+    assert time is not None
+    video = time.video if number == 1 else f"{time.video}-{number}"
+    return frame_name(video, time.milliseconds)
+
+
 def estimated_frames(info: VideoInfo, choice: FrameChoice) -> int | None:
     """Return how many frames are chosen, near duplicates included; None: unknown."""
     if choice.every is Every.SCENES or not info.frame_count:

@@ -1,7 +1,10 @@
 """Keep dropped videos until somebody says which frames, and add these as images."""
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from hashlib import sha256
+from itertools import count
 from pathlib import Path
 from shutil import copyfileobj
 from typing import Any, BinaryIO, Final
@@ -19,6 +22,7 @@ from imagebase.images.video import (
     Video,
     VideoInfo,
     frame_time,
+    numbered,
     open_video,
     time_in_words,
 )
@@ -26,7 +30,7 @@ from imagebase.ingest.add_images import admit
 from imagebase.jobs.runner import JobContext
 from imagebase.jobs.temporary_files import Touch, dropped, forget_dropped, make_room
 from imagebase.settings import Limits
-from imagebase.store import Scope
+from imagebase.store import Scope, Store
 
 KIND: Final = "frames"
 # The job stores only so many sentences.
@@ -120,6 +124,7 @@ class _Frames:
         self._videos, self._done = videos, 0
         self._total = sum(video.info.frame_count for video in videos)
         usage = context.store.usage(context.scope)
+        self._ids = _frame_ids(context.store, context.scope)
         self._images = limits.max_dataset_images - usage.images
         self._bytes = limits.max_dataset_bytes - usage.byte_count
 
@@ -139,25 +144,57 @@ class _Frames:
             self._done += kept.info.frame_count
 
     def _frames_of(self, video: Video, touch: Touch) -> Iterator[Incoming]:
+        number = 0
         for frame in video.frames(
             self._choice,
             should_stop=lambda: self._context.cancelled,
             on_progress=self._report,
         ):
+            with contextlib.suppress(OSError):
+                touch()  # what is decoded longer than it is kept
             self._bytes -= len(frame.data)
             if self._images <= 0 or self._bytes < 0:
                 self._images = 0
                 self.problems.append(_full(video.name, frame))
                 break
             self._images -= 1
-            yield frame
+            number = self._number(frame, number)
+            yield Incoming(numbered(frame.file_name, number), frame.data)
         else:
             self.problems += [video.problem] if video.problem else []
         self.left_out += video.left_out
 
+    def _number(self, frame: Incoming, before: int) -> int:
+        """Return which video of that name a frame is of.
+
+        A video that has that very frame is the same, perhaps with others chosen.
+
+        before: the number of the frame before it; 0 for the first one.
+        """
+        image_id = sha256(frame.data).hexdigest()
+        for number in count(max(before, 1)):
+            name = numbered(frame.file_name, number)
+            time = frame_time(name)
+            assert time is not None
+            known = self._ids.setdefault(time.video, {})
+            is_new = not known or (name not in known and number == before)
+            if is_new or known.get(name) == image_id:
+                known[name] = image_id
+                return number
+        raise AssertionError("numbers do not end")
+
     def _report(self, done: int, total: int) -> None:
         message = "" if self._total else f"{done:,} frames read"
         self._context.progress(self._done + done, self._total, message)
+
+
+def _frame_ids(store: Store, scope: Scope) -> dict[str, dict[str, str]]:
+    """Return the image ids of a dataset's frames by video and file name."""
+    ids: dict[str, dict[str, str]] = {}
+    for row in store.image_summaries(scope):
+        if time := frame_time(row.file_name):
+            ids.setdefault(time.video, {})[row.file_name] = row.image_id
+    return ids
 
 
 def _mapped(name: str, path: Path) -> NDArray[np.uint8]:

@@ -13,7 +13,7 @@ from imagebase.images.decode import encode_png
 from imagebase.settings import PROJECT_ROOT, SAMPLES_FOLDER
 from tests.detection.darknet.darknet_models import write_one_box_model
 from tests.peak_memory import Measured, run_measured
-from tests.videos import scenes, write_video
+from tests.videos import moving, scenes, write_video
 
 PNG = encode_png(np.zeros((48, 64, 3), np.uint8))
 
@@ -325,6 +325,23 @@ def test_frames_of_a_video_are_written_by_time(tmp_path: Path) -> None:
     done = invoked("frames", cut, "--output", output, "--every", "1")
     assert done.exit_code == 0
     assert "cut.avi is cut off or damaged after 0:01." in done.stderr
+
+
+def test_frames_of_another_video_of_that_name_are_named_apart(tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    clips = [tmp_path / name / "clip.avi" for name in ("monday", "tuesday")]
+    for clip, images in zip(clips, (scenes(2), reversed([*moving(16)])), strict=True):
+        clip.parent.mkdir()
+        write_video(clip, images)
+        done = invoked("frames", clip, "--output", output, "--every", "15")
+        assert done.exit_code == 0
+    first = "clip_00-00-00.000.jpg", "clip_00-00-01.500.jpg"
+    second = "clip-2_00-00-00.000.jpg", "clip-2_00-00-01.500.jpg"
+    files = {path.name: path.read_bytes() for path in output.iterdir()}
+    assert sorted(files) == sorted((*first, *second))
+    # The same again is neither lost nor there twice.
+    invoked("frames", clips[1], "--output", output, "--every", "15")
+    assert {path.name: path.read_bytes() for path in output.iterdir()} == files
 
 
 def test_frames_of_what_is_no_video_end_with_1_and_wrong_usage_with_2(

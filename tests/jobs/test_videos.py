@@ -132,3 +132,26 @@ def test_nothing_is_kept_of_a_video_that_is_refused(
     with pytest.raises(error, match=r"a\.avi"):
         keep_video(scope, "a.avi", io.BytesIO(clip if data is None else data), limits)
     assert list((home / "exports").rglob("dropped-*")) == []
+
+
+def test_two_videos_of_one_name_are_told_apart(
+    store: Store, scope: Scope, run_job: RunJob, clip: bytes, tmp_path: Path
+) -> None:
+    other = write_video(tmp_path / "b.avi", reversed([*moving(16)])).read_bytes()
+    every = FrameChoice(Every.FRAMES, 15)
+    both = [kept(scope, "a.avi", clip), kept(scope, "a.avi", other)]
+    run_job("frames", **parameters(*both, choice=every))
+    expected = [
+        "a_00-00-00.000.jpg",
+        "a_00-00-01.500.jpg",
+        "a-2_00-00-00.000.jpg",
+        "a-2_00-00-01.500.jpg",
+    ]
+    assert names(store, scope) == expected
+    # The same videos again, with other frames chosen, are no third and fourth.
+    more = FrameChoice(Every.FRAMES, 5, keeps_duplicates=True)
+    both = [kept(scope, "a.avi", clip), kept(scope, "a.avi", other)]
+    run_job("frames", **parameters(*both, choice=more))
+    videos = {name.split("_")[0] for name in names(store, scope)}
+    assert videos == {"a", "a-2"}
+    assert names(store, scope)[:4] == expected
