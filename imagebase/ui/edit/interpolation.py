@@ -44,6 +44,7 @@ def button(record: ImageRecord) -> None:
 @widgets.in_dialog
 def _dialog(image_id: str) -> None:
     state.leave_deleted_dataset()
+    bulk_progress.leave_fragment()
     plan = interpolate(services.store(), state.scope(), image_id)
     if plan.problem:
         st.info(plan.problem)
@@ -60,14 +61,15 @@ def _dialog(image_id: str) -> None:
         "replaces those that you have not touched; frames that you edited stay as "
         "they are."
     )
-    if st.button(
+    # A click saves the plan that was on screen, whatever was saved since.
+    st.button(
         f"Save {widgets.plural(plan.box_count, 'box')}",
         key="interpolate.save",
         type="primary",
         icon=":material/check:",
-    ):
-        _save(plan)
-        st.rerun()
+        on_click=_save,
+        args=(plan,),
+    )
     _tiles(frames)
 
 
