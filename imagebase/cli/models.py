@@ -67,12 +67,12 @@ _Drawn = Annotated[
 @app.command("list")
 def list_models() -> None:
     """List the models: name, family, input size, labels, MB, source."""
-    from imagebase.detection.library import all_models
+    from imagebase.detection.library import all_models, classifiers
     from imagebase.detection.model_card import KINDS, card_of
 
     rows = [("name", "family", "size", "labels", "MB", "from")]
     with reported_errors():
-        for model in all_models():
+        for model in [*all_models(), *classifiers()]:
             card = card_of(model)
             width, height = card.input_size
             rows.append(
@@ -144,7 +144,10 @@ def add(
             source=source,
             licence=licence,
         )
-    show(f"Added: annotate … --model {plain(model.name)!r}")
+    if model.is_classifier:
+        show(f"Added: {plain(model.name)} proposes image tags on Edit and Review")
+    else:
+        show(f"Added: annotate … --model {plain(model.name)!r}")
 
 
 def _examined(
@@ -233,12 +236,16 @@ def _draw(
         boxes_of,
         draw_dry_run,
         finding_of,
+        finding_of_tags,
     )
 
     assert diagnosis.draft is not None
-    labels = diagnosis.draft.model.labels
-    boxes = boxes_of(tried, labels)
+    model = diagnosis.draft.model
+    labels = model.labels
+    boxes = [] if model.is_classifier else boxes_of(tried, labels)
     if drawn is not None:
         is_png = drawn.suffix.lower() == ".png"
         drawn.write_bytes(draw_dry_run(boxes, picture, labels=labels, as_png=is_png))
+    if model.is_classifier:
+        return finding_of_tags(tried, labels, image=picture.name)
     return finding_of(tried, boxes, image=picture.name)

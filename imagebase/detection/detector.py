@@ -12,6 +12,7 @@ from imagebase.annotation import Size
 from imagebase.detection.candidates import Candidates, mirrored_left_right
 from imagebase.detection.darknet.graph import darknet_to_onnx
 from imagebase.detection.model_files import Model, sha256_of
+from imagebase.detection.onnx import classifier
 from imagebase.detection.onnx.families import Adapter, OnnxModel, adapter_for, read_onnx
 from imagebase.detection.onnx.inputs import for_one_image
 from imagebase.detection.preprocess import placed
@@ -279,6 +280,8 @@ def _checked_adapter(
     adapter = adapter_for(
         file_info, labels=len(model.labels), family=model.family, side=input_size
     )
+    if adapter.family in classifier.FAMILIES and not model.is_classifier:
+        raise ModelLoadError(f"it is {classifier.USE}.")
     if input_size and adapter.net_size != (input_size, input_size):
         raise ModelLoadError(
             "its input is fixed at "

@@ -11,6 +11,7 @@ from imagebase.detection.ensemble import MAX_VOTERS, EnsembleDetector
 from imagebase.detection.isolated import IsolatedModel
 from imagebase.detection.library import registered_model
 from imagebase.detection.model_files import Model
+from imagebase.detection.onnx import classifier
 from imagebase.detection.taught.taught_detector import load_taught
 from imagebase.detection.tta import TtaDetector, View, ViewDetector
 from imagebase.errors import ModelLoadError
@@ -225,6 +226,9 @@ def load_detector(
         raise ModelLoadError(f"There is no quality {quality!r}; give one of {known}.")
     if not 0 < len(models) <= MAX_VOTERS:
         raise ModelLoadError(f"Choose 1 to {MAX_VOTERS} models.")
+    for model in models:
+        if model.is_classifier:
+            raise ModelLoadError(f"{model.name} is {classifier.USE}.")
 
     def detector_for(model: Model) -> Detector:
         side = input_size if model.is_darknet or len(models) == 1 else None

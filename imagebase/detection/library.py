@@ -56,8 +56,18 @@ def bundled_models() -> list[Model]:
 
 
 def all_models(owner_id: str = TEAM_OWNER) -> list[Model]:
-    """Return the bundled models, then those this owner added, by name."""
-    return [*bundled_models(), *library_of(owner_id).models()]
+    """Return the bundled models, then those this owner added, by name.
+
+    They find boxes; `classifiers` has those that propose tags.
+    """
+    own = library_of(owner_id).models()
+    return [*bundled_models(), *(model for model in own if not model.is_classifier)]
+
+
+def classifiers(owner_id: str = TEAM_OWNER) -> list[Model]:
+    """Return the models this owner added that propose tags for images, by name."""
+    own = library_of(owner_id).models()
+    return [model for model in own if model.is_classifier]
 
 
 def find_model(name_or_path: str, *, owner_id: str = TEAM_OWNER) -> Model:

@@ -37,7 +37,8 @@ class ModelCard:
 
     name: its current name. identity: its name when it was added, which its boxes hold.
     former_names: by which it is still found.
-    family: how its files are read, of `KINDS`; asked: whether it was chosen by hand.
+    family: how its files are read, of `KINDS`; asked: whether it was chosen by hand, or
+        is a classifier's, whose files are read as no other family.
     input_size: of the net, width and height. sha256: as `Detector` has it.
     byte_count: of all its files. source, licence: as given by who added it.
     milliseconds: for one image when it was added; None if not measured.

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from imagebase.annotation import clean_label
+from imagebase.detection.onnx import classifier
 from imagebase.detection.onnx.families import labels_of, read_onnx
 from imagebase.detection.taught.model import SUFFIX, labels_in
 from imagebase.errors import ModelLoadError
@@ -51,7 +52,7 @@ class Model:
     weights: the .weights of a .cfg, else None.
     labels: class names in order of their ids. origin: where it comes from.
     identity: by which its boxes know it, also after a rename; empty is the name.
-    family: how an .onnx file's outputs are read, if chosen by hand.
+    family: how an .onnx file's outputs are read, if chosen by hand or a classifier's.
     """
 
     name: str
@@ -75,6 +76,11 @@ class Model:
     def is_taught(self) -> bool:
         """Say whether it was taught by examples: an .npz file."""
         return self.graph.suffix.lower() == SUFFIX
+
+    @property
+    def is_classifier(self) -> bool:
+        """Say whether it proposes tags for images and finds no boxes."""
+        return self.family in classifier.FAMILIES
 
     @property
     def is_bundled(self) -> bool:

@@ -81,7 +81,32 @@ def normalised(rgb: NDArray[np.uint8], net_size: Size) -> Prepared:
     return Prepared(blob, net_size)
 
 
-def _channels(values: tuple[float, float, float]) -> NDArray[np.float32]:
+def cropped(
+    rgb: NDArray[np.uint8],
+    net_size: Size,
+    *,
+    mean: Sequence[float] = (0, 0, 0),
+    deviation: Sequence[float] = (1, 1, 1),
+    share: float = 1.0,
+) -> Prepared:
+    """Return RGB in [0, 1] of the middle of an image, mean and deviation taken out.
+
+    Ultralytics' classification: the shorter side fills the net, the rest is cut off.
+
+    share: of the largest part of the net's proportions, that is taken.
+    """
+    height, width = rgb.shape[:2]
+    scale = share * min(width / net_size.width, height / net_size.height)
+    across = max(round(net_size.width * scale), 1)
+    down = max(round(net_size.height * scale), 1)
+    left, top = (width - across) // 2, (height - down) // 2
+    blob = stretched(rgb[top : top + down, left : left + across], net_size).blob
+    blob -= _channels(mean)
+    blob /= _channels(deviation)
+    return Prepared(blob, net_size)
+
+
+def _channels(values: Sequence[float]) -> NDArray[np.float32]:
     return np.array(values, np.float32).reshape(1, 3, 1, 1)
 
 

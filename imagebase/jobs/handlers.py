@@ -8,6 +8,7 @@ from imagebase.jobs.backups import back_up, restore_backup
 from imagebase.jobs.evaluation import evaluate
 from imagebase.jobs.exports import export, training_bundle
 from imagebase.jobs.image_vectors import compare_images
+from imagebase.jobs.inference import classify
 from imagebase.jobs.installation import install_training
 from imagebase.jobs.label_import import import_labels
 from imagebase.jobs.runner import Handler
@@ -30,5 +31,6 @@ HANDLERS: Final[Mapping[str, Handler]] = {
     "backup": back_up,
     "restore": restore_backup,
     "vectors": compare_images,
+    "classify": classify,
     "frames": add_frames,
 }

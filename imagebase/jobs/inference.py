@@ -1,20 +1,24 @@
-"""Run a model on images of a dataset and store its candidates; no box changes."""
+"""Run a model on images of a dataset and store what it found; no image changes."""
 
 import time
 from collections.abc import Collection
 from functools import partial
 from typing import Any, Final
 
-from imagebase.annotation import ReviewStatus
+from imagebase.annotation import NOT_APPROVED, ReviewStatus
 from imagebase.detection.candidates import pack
 from imagebase.detection.detector import ONE_PASS as ONE_PASS
 from imagebase.detection.detector import Detector
+from imagebase.detection.factory import memory_allowed, shared_detector
+from imagebase.detection.library import registered_model
+from imagebase.detection.model_card import ModelCard
 from imagebase.detection.pipeline import BatchItem, ImageSource, detect_many, loader_for
 from imagebase.errors import NotFoundError
 from imagebase.jobs.runner import JobContext
 from imagebase.settings import Mode, settings
 from imagebase.store import CandidatesKey
 
+CLASSIFY: Final = "classify"
 COMMIT_EVERY: Final = 50
 MIRRORED_PASS: Final = "mirrored"
 
@@ -36,6 +40,26 @@ def candidates_key(detector: Detector, *, passes: str = ONE_PASS) -> CandidatesK
         precision=detector.precision,
         passes=passes,
     )
+
+
+def classifier_key(card: ModelCard) -> CandidatesKey:
+    """Return the key of a classifier's stored results, without loading it."""
+    # Its numbers are computed in f32 everywhere.
+    return CandidatesKey(card.sha256, card.input_size.width, "f32", ONE_PASS)
+
+
+def classify(context: JobContext) -> dict[str, Any]:
+    """Run a classifier on the images that it has not run on; approved ones are left.
+
+    Parameters of the job: `model`, by name. The result is that of `run_model`.
+
+    Raises:
+        UnknownModelError, ModelLoadError: it is missing or cannot be used.
+    """
+    owner_id = context.scope.owner_id
+    model = registered_model(context.parameters["model"], owner_id=owner_id)
+    detector = shared_detector(model, memory_bytes=memory_allowed(owner_id))
+    return run_model(context, detector, statuses=NOT_APPROVED)
 
 
 def run_model(

@@ -1,17 +1,19 @@
-"""Tags for images, proposed from the images that a person has tagged.
+"""Tags for images, proposed from tagged images or by a classifier.
 
-One ridge regression for each tag, on the vectors of images. Each example's score is the
-one it gets when it is left out, which has a closed form (Allen's PRESS, 1974), so that
-what is proposed has been right on the examples before.
+From tagged images: one ridge regression for each tag, on the vectors of images. Each
+example's score is the one it gets when it is left out, which has a closed form (Allen's
+PRESS, 1974), so that what is proposed has been right on the examples before.
 """
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from imagebase.annotation import clean_label
+from imagebase.detection.candidates import unpack
 from imagebase.detection.taught.calibration import logistic
 from imagebase.geometry import FloatArray
 
@@ -19,6 +21,8 @@ from imagebase.geometry import FloatArray
 LEAST_TAGGED: Final = 10
 LEAST_OF_A_TAG: Final = 3
 MOST_TAGS: Final = 20
+# A classifier's, however low its threshold.
+MOST_OF_AN_IMAGE: Final = 5
 # Of each kind, with and without a tag: it is read while a person waits.
 MOST_EXAMPLES: Final = 150
 # Of the examples from the lowest proposed score on, and one more, so many bear the tag.
@@ -55,6 +59,48 @@ def proposed_tags(
             for place in np.flatnonzero((confidence > 0) & ~has_tag):
                 found[place].append(ProposedTag(tag, float(confidence[place])))
     return [tuple(sorted(one, key=lambda tag: -tag.confidence)) for one in found]
+
+
+def classified_tags(
+    found: Mapping[str, bytes],
+    labels: Sequence[str],
+    tags: Mapping[str, Collection[str]],
+    *,
+    confidence: float,
+) -> dict[str, tuple[ProposedTag, ...]]:
+    """Return the tags that a classifier gives images and that they lack, by image id.
+
+    The likeliest first, at most `MOST_OF_AN_IMAGE`.
+
+    Args:
+        found: the classifier's stored candidates by image id.
+        labels: the classifier's, in order.
+        tags: of the images, by image id.
+        confidence: the least that a tag needs.
+    """
+    names = [_tag(label) for label in labels]
+    proposed: dict[str, tuple[ProposedTag, ...]] = {}
+    for image_id, blob in found.items():
+        candidates = unpack(blob)
+        order = np.argsort(-candidates.confidence, kind="stable")
+        own = [
+            ProposedTag(names[candidates.class_id[i]], float(candidates.confidence[i]))
+            for i in order
+            if candidates.confidence[i] >= confidence
+            and 0 <= candidates.class_id[i] < len(names)
+        ]
+        new = [one for one in own if one.tag and one.tag not in tags.get(image_id, ())]
+        if new:
+            proposed[image_id] = tuple(new[:MOST_OF_AN_IMAGE])
+    return proposed
+
+
+def _tag(label: str) -> str:
+    """Return a label as a tag; empty where it can be none."""
+    try:
+        return clean_label(label.strip())
+    except ValueError:
+        return ""
 
 
 def _confidence(

@@ -8,6 +8,7 @@ from typing import Final
 from sqlalchemy import (
     ColumnElement,
     and_,
+    delete,
     insert,
     select,
     update,
@@ -133,6 +134,17 @@ class CandidateStore(StorePart):
                 )
                 connection.execute(replacing, rows)
         return set(keys)
+
+    def forget_candidates(self, scope: Scope, model_sha256: str) -> None:
+        """Delete all that a model found in the dataset's images."""
+        mine = select(images.c.image_key).where(images.c.dataset_id == scope.dataset_id)
+        with self._writing(scope) as connection:
+            connection.execute(
+                delete(candidates).where(
+                    candidates.c.model_sha256 == model_sha256,
+                    candidates.c.image_key.in_(mine),
+                )
+            )
 
     def candidates(
         self, scope: Scope, key: CandidatesKey, image_ids: Iterable[str] | None = None

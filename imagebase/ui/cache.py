@@ -27,6 +27,7 @@ from imagebase.detection.candidates import Candidates, unpack
 from imagebase.detection.detector import ONE_PASS, Detector
 from imagebase.detection.factory import ModelConfig, configured_detector
 from imagebase.detection.library import all_models, find_model, library_of
+from imagebase.detection.library import classifiers as own_classifiers
 from imagebase.detection.model_files import Model
 from imagebase.errors import ImageBaseError, ImageFileError, ImageReadError, LimitError
 from imagebase.images.decode import (
@@ -268,6 +269,11 @@ def models() -> dict[str, Model]:
         else replace(model, title=f"{model.title} · {model.name}")
         for model in known
     }
+
+
+def classifiers() -> list[Model]:
+    """Return the models this visitor added that propose image tags."""
+    return own_classifiers(visitor().owner_id)
 
 
 def model_labels() -> tuple[str, ...]:

@@ -26,6 +26,7 @@ _NAMES: Final = {
     "backup": "Back up",
     "restore": "Restore",
     "vectors": "Compare images",
+    "classify": "Propose tags",
     "frames": "Add frames",
 }
 _KEPT: Final = "Completed work is kept."

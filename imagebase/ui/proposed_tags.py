@@ -1,6 +1,6 @@
-"""Tags proposed for images, from those that were tagged: on Edit and on Review."""
+"""Tags proposed for images, by tagged images or a classifier: on Edit and on Review."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Final
 
@@ -8,23 +8,125 @@ import numpy as np
 import streamlit as st
 
 from imagebase.annotation import ImageRecord, ReviewStatus
+from imagebase.detection.model_card import card_of
+from imagebase.detection.model_files import Model
+from imagebase.jobs.inference import CLASSIFY, classifier_key
 from imagebase.learning.image_vectors import vectors_version
-from imagebase.learning.proposed_tags import LEAST_TAGGED, ProposedTag, proposed_tags
+from imagebase.learning.proposed_tags import (
+    LEAST_TAGGED,
+    ProposedTag,
+    classified_tags,
+    proposed_tags,
+)
 from imagebase.review.bulk_edits import BulkReport, add_tags
-from imagebase.store import ImageFilter, ImageRow
-from imagebase.ui import bulk_progress, cache, likeness, services, state, widgets
+from imagebase.store import CandidatesKey, ImageFilter, ImageRow, JobState, Scope
+from imagebase.ui import (
+    bulk_progress,
+    cache,
+    job_progress,
+    likeness,
+    services,
+    state,
+    widgets,
+)
 from imagebase.wording import percent
 
 _PAGE_SIZE: Final = 12
 _COLUMNS: Final = 6
 _CHOSEN: Final = "imagebase.tags.chosen"
 
+# Of the sources of proposals, what is no classifier's name: no model is called so.
+_EXAMPLES: Final = ""
+_SOURCE: Final = "imagebase.tags.source"
+_LEAST: Final = "imagebase.tags.confidence"
+_DEFAULT_LEAST: Final = 0.5
+
 Proposed = Mapping[str, Sequence[ProposedTag]]
 OnScreen = Callable[[str, Callable[[], object]], None]
 
 
+class _Tags(dict[str, tuple[str, ...]]):
+    """Tags by image id."""
+
+
 def by_image() -> Proposed:
     """Return the tags that images may lack, by image id; none of approved ones."""
+    model = _classifier()
+    return _by_examples() if model is None else _by_classifier(model)
+
+
+def _classifier() -> Model | None:
+    """Return the classifier that proposes tags here; None where tagged images do.
+
+    That is the one chosen here, else the one that was run last on this dataset.
+    """
+    known = {model.name: model for model in cache.classifiers()}
+    if not known:
+        return None
+    chosen = st.session_state.get(f"{_SOURCE}.{state.scope().dataset_id}")
+    if chosen is None:
+        job = job_progress.latest(CLASSIFY)
+        chosen = job.parameters["model"] if job else _EXAMPLES
+    return known.get(chosen)
+
+
+def _by_classifier(model: Model) -> Proposed:
+    scope, store = state.scope(), services.store()
+    key = classifier_key(card_of(model))
+    rows = store.image_summaries(scope)
+    wanted = {
+        row.image_id: row.tags
+        for row in rows
+        if row.status is not ReviewStatus.APPROVED
+    }
+    _run(model, wanted.keys() - store.has_candidates(scope, key))
+    found = _classified(
+        scope.owner_id,
+        scope.dataset_id,
+        key,
+        store.candidates_version(scope, key),
+        model.labels,
+        st.session_state.get(_LEAST, _DEFAULT_LEAST),
+        _Tags(wanted),
+    )
+    return {name: found[name] for name in wanted if name in found}
+
+
+def _run(model: Model, missing: Collection[str]) -> None:
+    """Start the job that classifies new images, if any.
+
+    Refused images are not missing, and a job that was cancelled or failed is not
+    started again by itself.
+    """
+    job = job_progress.latest(CLASSIFY)
+    if not missing or job_progress.is_active(job):
+        return
+    if job is not None and job.parameters["model"] == model.name:
+        refused = (job.result or {}).get("refused", ())
+        if job.state is not JobState.DONE or len(missing) <= len(refused):
+            return
+    job_progress.start(CLASSIFY, {"model": model.name})
+
+
+@st.cache_resource(
+    max_entries=4,
+    show_spinner=False,
+    hash_funcs={_Tags: lambda tags: hash(tuple(tags.items()))},
+)
+def _classified(
+    owner_id: str,
+    dataset_id: str,
+    key: CandidatesKey,
+    version: str,
+    labels: Sequence[str],
+    least: float,
+    tags: _Tags,
+) -> Proposed:
+    found = services.store().candidates(Scope(owner_id, dataset_id, ""), key)
+    return classified_tags(found, labels, tags, confidence=least)
+
+
+def _by_examples() -> Proposed:
     scope, store = state.scope(), services.store()
     # Cheaper than the images, and in most datasets enough.
     if sum(store.tag_counts(scope).values()) < LEAST_TAGGED:
@@ -40,10 +142,6 @@ def by_image() -> Proposed:
         for row in rows
         if row.image_id in found and row.status is not ReviewStatus.APPROVED
     }
-
-
-class _Tags(dict[str, tuple[str, ...]]):
-    """Tags by image id."""
 
 
 @st.cache_resource(
@@ -67,8 +165,9 @@ def draw(record: ImageRecord, on_screen: OnScreen) -> None:
     on_screen: does work on an image once all that was drawn on it is saved.
     """
     proposals = by_image().get(record.image_id, ())
-    if not proposals:
+    if not proposals and not cache.classifiers():
         return
+    by = "the images that are tagged" if _classifier() is None else "the classifier"
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.caption("Proposed tags", width="content")
         for i, (tag, confidence) in enumerate(proposals):
@@ -76,7 +175,7 @@ def draw(record: ImageRecord, on_screen: OnScreen) -> None:
                 widgets.escape(tag),
                 key=f"tags.take.{i}",
                 icon=":material/add:",
-                help=f"{percent(confidence)} sure, from the images that are tagged.",
+                help=f"{percent(confidence)} sure, from {by}.",
                 on_click=on_screen,
                 args=(record.image_id, partial(_take_here, record.image_id, [tag])),
             )
@@ -89,6 +188,48 @@ def draw(record: ImageRecord, on_screen: OnScreen) -> None:
                 on_click=on_screen,
                 args=(record.image_id, partial(_take_here, record.image_id, tags)),
             )
+        _choose_source("edit")
+
+
+def _choose_source(page: str) -> None:
+    """Draw the choice of what proposes tags, where there is a choice."""
+    names = [model.name for model in cache.classifiers()]
+    if not names:
+        return
+    now = _classifier()
+    with st.popover(
+        "Source", icon=":material/tune:", key=f"tags.{page}.source", type="tertiary"
+    ):
+        chosen = st.selectbox(
+            "Tags are proposed by",
+            [_EXAMPLES, *names],
+            index=0 if now is None else names.index(now.name) + 1,
+            format_func=lambda name: name or "Tagged images",
+            key=f"tags.{page}.by",
+            on_change=_source_changed,
+            args=(page,),
+            help="Add a classifier, an ONNX file, on Models.",
+        )
+        if chosen:
+            st.slider(
+                "Minimum confidence",
+                0.05,
+                0.95,
+                st.session_state.get(_LEAST, _DEFAULT_LEAST),
+                0.05,
+                key=f"tags.{page}.confidence",
+                on_change=_confidence_changed,
+                args=(page,),
+            )
+
+
+def _source_changed(page: str) -> None:
+    source = st.session_state[f"tags.{page}.by"]
+    st.session_state[f"{_SOURCE}.{state.scope().dataset_id}"] = source
+
+
+def _confidence_changed(page: str) -> None:
+    st.session_state[_LEAST] = st.session_state[f"tags.{page}.confidence"]
 
 
 def view() -> None:
@@ -96,11 +237,8 @@ def view() -> None:
     with st.container(
         horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"
     ):
-        st.caption(
-            f"Tag {LEAST_TAGGED} images or more, better 20, and tags are proposed for "
-            "the others. Taking a tag does not change the review state.",
-            width="content",
-        )
+        st.caption(_how(), width="content")
+        _choose_source("review")
         widgets.icon_button(
             "Undo",
             key="tags.undo",
@@ -110,12 +248,18 @@ def view() -> None:
             disabled=not services.store().can_undo(state.scope()),
         )
     found = by_image()
+    if _classifier() is not None:
+        job_progress.show(CLASSIFY)
     images_of: dict[str, list[str]] = {}
     for image_id, proposals in found.items():
         for tag, _ in proposals:
             images_of.setdefault(tag, []).append(image_id)
     if not images_of:
-        st.info("No tags are proposed. Tag images under **Image tags** on Edit.")
+        st.info(
+            "No tags are proposed. Tag images under **Image tags** on Edit."
+            if _classifier() is None
+            else "The classifier is not that sure of any tag that an image lacks."
+        )
         return
     names = sorted(images_of, key=lambda tag: (-len(images_of[tag]), tag))
     counts = tuple((tag, len(images_of[tag])) for tag in names)
@@ -131,6 +275,18 @@ def view() -> None:
     )
     st.session_state[_CHOSEN] = chosen
     _draw_tag(chosen, images_of[chosen])
+
+
+def _how() -> str:
+    model = _classifier()
+    if model is not None:
+        how = f"Tags are proposed by {widgets.escape(model.name)}."
+    else:
+        how = (
+            f"Tag {LEAST_TAGGED} images or more, better 20, and tags are proposed for "
+            "the others."
+        )
+    return f"{how} Taking a tag does not change the review state."
 
 
 def _draw_tag(tag: str, image_ids: Sequence[str]) -> None:

@@ -64,7 +64,7 @@ REFUSED: dict[str, Callable[[], bytes]] = {
         zeros(1, 116, 126), zeros(1, 32, 16, 24)
     ),
     "torchvision's detectors": lambda: outputs(zeros(9, 4), zeros(9), zeros(9)),
-    "outputs of no known family": lambda: outputs(zeros(1, 1000)),
+    "outputs of no known family": lambda: outputs(zeros(3, 1000)),
     "half precision": half_model,
     "several images": lambda: outputs(zeros(4, 9, 126), picture=(4, 3, 64, 96)),
     "rows, columns, colours": lambda: outputs(zeros(1, 9, 126), picture=(1, 64, 96, 3)),

@@ -110,6 +110,7 @@ def run_job(store: Store, scope: Scope, pets: str) -> Iterator[RunJob]:
             "confidence_threshold": 0.25,
             "nms_threshold": 0.45,
         },
+        "classify": {},
         "doubt": {"mirrored": False},
         "evaluate": {"models": [pets], "images": "approved"},
         "teach": {},

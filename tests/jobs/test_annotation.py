@@ -7,11 +7,13 @@ from imagebase.detection.factory import shared_detector
 from imagebase.detection.library import find_model, library_of
 from imagebase.detection.validation import add_to_library, validate_upload
 from imagebase.editing.records import approve
-from imagebase.jobs.inference import candidates_key
+from imagebase.jobs.inference import CLASSIFY, candidates_key, classifier_key
+from imagebase.learning.proposed_tags import classified_tags
 from imagebase.settings import Limits
 from imagebase.store import CandidatesKey, JobState, Scope, Store
 from tests.detection.onnx import hostile_models
-from tests.jobs.conftest import RunJob, add, png
+from tests.detection.onnx.onnx_builder import bright_or_dark
+from tests.jobs.conftest import SIZE, RunJob, add, png
 
 
 @pytest.fixture
@@ -144,3 +146,57 @@ def test_empty_dataset_is_done_at_once(run_job: RunJob) -> None:
     assert job.state is JobState.DONE
     assert job.result is not None
     assert job.result["images"] == 0
+
+
+def brought(scope: Scope) -> str:
+    """Add a classifier to the owner's models; return its name."""
+    result = validate_upload([("light.onnx", bright_or_dark())], limits=Limits())
+    assert result.draft is not None
+    library = library_of(scope.owner_id)
+    model = add_to_library(
+        result.draft, library, name="Light", who="ann", trial=None, limits=Limits()
+    )
+    return model.name
+
+
+def test_classifier_is_run_on_images_that_nobody_approved(
+    store: Store, scope: Scope, run_job: RunJob
+) -> None:
+    for name, shade in (("night.png", 10), ("day.png", 240), ("done.png", 200)):
+        store.add_image(scope, png(shade), file_name=name, size=SIZE, quality=None)
+    before = store.records(scope)
+    store.save(scope, approve(before[2], who="ann"))
+    name = brought(scope)
+    job = run_job(CLASSIFY, model=name)
+    assert (job.state, job.error) == (JobState.DONE, None)
+    assert (job.result or {})["images"] == 2
+    card = library_of(scope.owner_id).card(name)
+    kept = store.candidates(scope, classifier_key(card))
+    tags = {record.image_id: record.tags for record in before}
+    found = classified_tags(kept, card.labels, tags, confidence=0.6)
+    assert [found[record.image_id][0].tag for record in before[:2]] == [
+        "dark",
+        "bright",
+    ]
+    assert all(one.confidence > 0.9 for tags in found.values() for one in tags)
+    # Boxes, tags and review states stay.
+    assert store.records(scope)[:2] == before[:2]
+    # What an image has, or what is less sure, is not proposed.
+    assert not classified_tags(kept, card.labels, tags, confidence=0.99999)
+    own = {record.image_id: ("dark", "bright") for record in before}
+    assert not classified_tags(kept, card.labels, own, confidence=0.6)
+    assert len(classified_tags(kept, card.labels, {}, confidence=0)) == 2
+    # The same again runs on nothing; another dataset's results stay.
+    assert (run_job(CLASSIFY, model=name).result or {})["images"] == 0
+    store.forget_candidates(scope, "another")
+    assert store.has_candidates(scope, classifier_key(card)) == kept.keys()
+    store.forget_candidates(scope, card.sha256)
+    assert not store.has_candidates(scope, classifier_key(card))
+
+
+def test_jobs_that_find_boxes_refuse_a_classifier(
+    scope: Scope, run_job: RunJob
+) -> None:
+    job = run_job("annotate", model=brought(scope))
+    assert job.state is JobState.FAILED
+    assert "Light is a classifier, which proposes image tags" in (job.error or "")

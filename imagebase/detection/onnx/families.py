@@ -5,6 +5,7 @@ from typing import Final
 
 from imagebase.annotation import Size
 from imagebase.detection.onnx import (
+    classifier,
     darknet_onnx,
     detr,
     paddle,
@@ -61,6 +62,8 @@ FAMILY_NAMES: Final[Mapping[str, str]] = {
     plain_outputs.YOLOV4: "YOLOv4 of PyTorch",
     plain_outputs.LETTERBOXED: "boxes and scores, images letterboxed",
     plain_outputs.STRETCHED: "boxes and scores, images stretched",
+    classifier.PLAIN: "Classifier",
+    classifier.IMAGENET: "Classifier, ImageNet's mean",
 }
 
 _Recognise = Callable[[OnnxModel, Size, int | None], list[Adapter]]
@@ -93,6 +96,7 @@ def possible_adapters(
     check_operations(model)
     net_size = image_size(model, side=side)
     own = darknet_onnx.recognise(model, net_size)
+    own = own or classifier.recognise(model, net_size)
     if own:
         return own
     groups = [recognise(model, net_size, labels) for recognise in _RECOGNISE]

@@ -22,6 +22,11 @@ from imagebase.errors import ModelLoadError
 
 MAX_ONNX_BYTES: Final = 1_000_000_000
 _TASK_KEY: Final = "task"
+CLASSIFY: Final = "classify"
+# What leaves an output's numbers as they are.
+_SHAPING: Final = frozenset(
+    {"Identity", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Cast"}
+)
 # Channels of the prototypes in a segmentation's second output.
 _MASKS: Final = 32
 _MOST_DIGITS: Final = 19
@@ -37,6 +42,8 @@ class OnnxModel:
     operations: kinds of nodes there are, those in branches left out.
     foreign: operators that are not ONNX's own, each with whose it is.
     nodes: how many there are.
+    endings: the operator that each output's numbers come from; what only gives them
+    another shape is left out.
     """
 
     metadata: dict[str, str]
@@ -47,6 +54,7 @@ class OnnxModel:
     foreign: frozenset[str] = frozenset()
     nodes: int = 0
     is_for_training: bool = False
+    endings: dict[str, str] = field(default_factory=dict)
 
 
 def read_onnx(content: bytes) -> OnnxModel:
@@ -75,6 +83,7 @@ def read_onnx(content: bytes) -> OnnxModel:
         foreign=_foreign(model),
         nodes=len(model.graph.node),
         is_for_training=bool(model.training_info) or _trains(model.graph),
+        endings=_endings(model.graph),
     )
 
 
@@ -83,17 +92,22 @@ def shape_in_words(shape: TensorShape) -> str:
     return " × ".join("?" if side < 0 else str(side) for side in shape) or "one number"
 
 
+def task_of(model: OnnxModel) -> str:
+    """Return what the metadata say that a model does; empty where they do not."""
+    return model.metadata.get(_TASK_KEY, "").strip().lower()
+
+
 def check_task(model: OnnxModel) -> None:
-    """Let pass only what finds boxes, where the metadata say what a model does.
+    """Let pass only what finds boxes or classifies, where the metadata say which.
 
     Raises:
         ModelLoadError: it does something else, or is a graph for training.
     """
-    task = model.metadata.get(_TASK_KEY, "detect").strip().lower()
-    if task != "detect":
+    task = task_of(model)
+    if task not in {"detect", CLASSIFY, ""}:
         raise ModelLoadError(
             f"This ONNX model is for the task {task[:40]!r}; only models that detect "
-            "boxes can be used."
+            "boxes or classify images can be used."
         )
     if model.is_for_training:
         raise ModelLoadError(
@@ -212,6 +226,18 @@ def _foreign(model: ModelProto) -> frozenset[str]:
         if node.domain not in DOMAINS
     }
     return frozenset(functions | operators)
+
+
+def _endings(graph: GraphProto) -> dict[str, str]:
+    maker = {name: node for node in graph.node for name in node.output}
+    endings = {}
+    for output in graph.output:
+        node, seen = maker.get(output.name), 0
+        # A damaged graph may go round in circles.
+        while node and node.op_type in _SHAPING and node.input and seen < len(maker):
+            node, seen = maker.get(node.input[0]), seen + 1
+        endings[output.name] = node.op_type if node else ""
+    return endings
 
 
 def _is_external(tensor: TensorProto) -> bool:

@@ -98,7 +98,7 @@ def image_input(model: OnnxModel) -> str:
     if len(images) != 1:
         names = ", ".join(model.inputs)[:200] or "none"
         raise ModelLoadError(
-            f"This ONNX model has {len(model.inputs)} inputs ({names}); a detector has "
+            f"This ONNX model has {len(model.inputs)} inputs ({names}); a model has "
             f"one, the image, and may ask for {', '.join(_OTHER_INPUTS)}."
         )
     name = images[0]
@@ -212,5 +212,5 @@ def _size_in_metadata(text: str) -> Size | None:
 def _no_image(name: str, shape: TensorShape) -> ModelLoadError:
     return ModelLoadError(
         f"The input {name} of this ONNX model is {shape_in_words(shape)}; a "
-        "detector reads one image, 1 × 3 × height × width."
+        "model reads one image, 1 × 3 × height × width."
     )

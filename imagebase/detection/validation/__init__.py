@@ -22,6 +22,7 @@ from imagebase.detection.model_files import (
     names_beside,
     sha256_of,
 )
+from imagebase.detection.onnx import classifier
 from imagebase.detection.onnx.darknet_onnx import FAMILY as DARKNET
 from imagebase.detection.onnx.families import FAMILY_NAMES
 from imagebase.detection.onnx.inputs import with_size
@@ -257,7 +258,7 @@ def _examine_onnx(
     draft = _draft(
         {ONNX: data, NAMES: named},
         family=checked.family,
-        asked=family is not None,
+        asked=family is not None or checked.family in classifier.FAMILIES,
         input_size=size,
         suggested_name=_suggested_name([onnx]),
         licence=files.licence or checked.licence,

@@ -28,6 +28,7 @@ from imagebase.settings import (
     SAMPLES_FOLDER,
     Limits,
 )
+from imagebase.wording import percent
 
 SAMPLE: Final = SAMPLES_FOLDER / "kitchen.jpg"
 DRAWN_SUFFIXES: Final = (".jpg", ".jpeg", ".png")
@@ -36,6 +37,7 @@ _WHOLE: Final = 0.98
 _DOT_PX: Final = 2
 _FLOOD: Final = 300
 _RUNS: Final = 5
+_TAGS: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +125,24 @@ def boxes_of(tried: DryRun, labels: Sequence[str]) -> list[Annotation]:
         nms_threshold=DEFAULT_NMS_IOU,
     )
     return as_annotations(detections, model_labels=labels, model_id="trial")
+
+
+def tags_of(tried: DryRun, labels: Sequence[str]) -> str:
+    """Return the likeliest labels that a classifier gives the photograph, in words."""
+    found = tried.candidates
+    best = np.argsort(-found.confidence, kind="stable")[:_TAGS]
+    shares = ((labels[found.class_id[i]], found.confidence[i]) for i in best)
+    return ", ".join(f"{label} {percent(float(share))}" for label, share in shares)
+
+
+def finding_of_tags(
+    tried: DryRun, labels: Sequence[str], *, image: str
+) -> ModelFinding:
+    """Return the finding of a classifier's dry run."""
+    return good(
+        f"{image}: {tags_of(tried, labels)}; {tried.milliseconds:.0f} ms an image "
+        f"({tried.runtime}, {tried.precision})."
+    )
 
 
 def finding_of(

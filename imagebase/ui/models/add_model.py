@@ -9,6 +9,7 @@ import streamlit as st
 
 from imagebase.detection.darknet.plan import MAX_NET_SIDE
 from imagebase.detection.library import MAX_NAME_LENGTH
+from imagebase.detection.model_files import Model
 from imagebase.detection.onnx.families import FAMILY_NAMES
 from imagebase.detection.validation import (
     Draft,
@@ -20,9 +21,14 @@ from imagebase.detection.validation import (
     dry_run_or_reread,
     validate_upload,
 )
-from imagebase.detection.validation.dry_run import SAMPLE, boxes_of, finding_of
+from imagebase.detection.validation.dry_run import (
+    SAMPLE,
+    boxes_of,
+    finding_of,
+    finding_of_tags,
+)
 from imagebase.errors import ImageBaseError, MisreadModelError, ModelLoadError
-from imagebase.ui import services, widgets
+from imagebase.ui import cache, services, widgets
 from imagebase.ui.identity import visitor
 from imagebase.ui.models import page
 
@@ -65,8 +71,8 @@ def drop_zone() -> None:
     limit = max(services.limits().max_model_bytes // 1_000_000, 1)
     files = st.file_uploader(
         "Add a model: drop **obj.cfg**, **obj.weights** and **obj.names** together, a "
-        "zip of them, one **.onnx** file, or one **.npz** file of a model taught by "
-        "examples. Any file names are accepted.",
+        "zip of them, one **.onnx** file of a detector or of a classifier, or one "
+        "**.npz** file of a model taught by examples. Any file names are accepted.",
         accept_multiple_files=True,
         max_upload_size=limit,
         key=f"models.files.{st.session_state.get(_GENERATION, 0)}",
@@ -83,7 +89,11 @@ def drop_zone() -> None:
                     "added.",
                     width="content",
                 )
-                st.page_link("pages/annotate.py", label="**Use it on Annotate**")
+                if any(model.name == added for model in cache.classifiers()):
+                    label = "**It proposes image tags on Edit and Review**"
+                    st.page_link("pages/review.py", label=label)
+                else:
+                    st.page_link("pages/annotate.py", label="**Use it on Annotate**")
         return
     st.session_state.pop(_ADDED, None)
     with st.container(border=True):
@@ -143,11 +153,7 @@ def _draw_validation(examined: Validated) -> None:
     if examined.fault:
         findings.append(ModelFinding(Level.BAD, examined.fault))
     if diagnosis.draft is not None and examined.trial is not None:
-        boxes = boxes_of(examined.trial, diagnosis.draft.model.labels)
-        finding = finding_of(examined.trial, boxes, image=SAMPLE.name)
-        # What was taught by examples is rarely in the sample image.
-        if boxes or not diagnosis.draft.model.is_taught:
-            findings.append(finding)
+        findings += _trial_findings(examined.trial, diagnosis.draft.model)
     left, right = st.columns([3, 2], gap="medium")
     with left:
         st.markdown("**Validation**")
@@ -170,6 +176,16 @@ def _draw_validation(examined: Validated) -> None:
             page.trial_picture(
                 examined.trial, diagnosis.draft.model, longest_side=_PICTURE_PX
             )
+
+
+def _trial_findings(trial: DryRun, model: Model) -> list[ModelFinding]:
+    if model.is_classifier:
+        return [finding_of_tags(trial, model.labels, image=SAMPLE.name)]
+    boxes = boxes_of(trial, model.labels)
+    # What was taught by examples is rarely in the sample image.
+    if not boxes and model.is_taught:
+        return []
+    return [finding_of(trial, boxes, image=SAMPLE.name)]
 
 
 def _choose_size(diagnosis: Validation) -> None:

@@ -9,12 +9,14 @@ from imagebase.detection.library import (
     MAX_NAME_LENGTH,
     ModelLibrary,
     all_models,
+    classifiers,
     fitting_name,
     library_of,
     model_zip,
 )
 from imagebase.detection.model_card import KINDS, ModelCard, card_of
 from imagebase.detection.model_files import Model
+from imagebase.detection.onnx import classifier
 from imagebase.detection.taught.model import SUFFIX
 from imagebase.detection.validation.dry_run import (
     SAMPLE,
@@ -22,6 +24,7 @@ from imagebase.detection.validation.dry_run import (
     boxes_of,
     draw_dry_run,
     dry_run,
+    tags_of,
 )
 from imagebase.errors import ImageBaseError, LimitError, NotFoundError
 from imagebase.evaluation.detection_pass import models_named
@@ -36,7 +39,9 @@ from imagebase.wording import percent
 
 @downloads.maker("model")
 def _zip_of(scope: Scope, parameters: downloads.Parameters) -> bytes:
-    models = {model.name: model for model in all_models(scope.owner_id)}
+    owner_id = scope.owner_id
+    models = {model.name: model for model in all_models(owner_id)}
+    models |= {model.name: model for model in classifiers(owner_id)}
     if parameters["name"] not in models:
         raise NotFoundError("This model no longer exists.")
     model = models[parameters["name"]]
@@ -80,7 +85,7 @@ def library() -> ModelLibrary:
 
 def cards() -> None:
     """Draw a card for each model, own models first."""
-    models = list(cache.models().values())
+    models = [*cache.models().values(), *cache.classifiers()]
     models.sort(key=lambda model: model.is_bundled)
     for start in range(0, len(models), COLUMNS):
         cells = st.columns(COLUMNS, gap="small")
@@ -191,13 +196,19 @@ def _try_dialog(model: Model) -> None:
 
 
 def trial_picture(tried: DryRun, model: Model, *, longest_side: int) -> None:
-    """Draw the sample image with a model's boxes."""
-    boxes = boxes_of(tried, model.labels)
+    """Draw the sample image with a model's boxes, or with a classifier's tags."""
+    boxes = [] if model.is_classifier else boxes_of(tried, model.labels)
     st.image(
         draw_dry_run(boxes, SAMPLE, labels=model.labels, longest_side=longest_side),
         width="stretch",
         alt="Sample image with the model's boxes",
     )
+    if model.is_classifier:
+        st.caption(
+            f"{widgets.escape(tags_of(tried, model.labels))} · "
+            f"{tried.milliseconds:.0f} ms with {tried.runtime}, {tried.precision}"
+        )
+        return
     st.caption(
         f"{widgets.plural(len(boxes), 'box')} above {percent(DEFAULT_CONFIDENCE)} "
         f"confidence · {tried.milliseconds:.0f} ms with {tried.runtime}, "
@@ -258,7 +269,7 @@ def _delete_dialog(card: ModelCard) -> None:
     name = card.title if card.dataset_id else card.name
     st.markdown(
         f"**{widgets.escape(name)}** and its files will be deleted permanently. Its "
-        "boxes are kept."
+        f"{'tags' if card.family in classifier.FAMILIES else 'boxes'} are kept."
     )
     if st.button(
         "Delete",
@@ -275,6 +286,9 @@ def _delete(card: ModelCard) -> None:
     in_use = _names_in_use()
     if not card.dataset_id:
         library().delete(card.name, in_use=in_use)
+        if card.family in classifier.FAMILIES:
+            for scope in _scopes():
+                services.store().forget_candidates(scope, card.sha256)
         return
     library().refuse_if_in_use(card.name, in_use)
     forget_taught(services.store(), _taught_in(card))
@@ -311,10 +325,16 @@ def _copy(card: ModelCard) -> None:
 
 def _names_in_use() -> set[str]:
     """Return every name in the parameters of this owner's running jobs."""
-    store, who = services.store(), visitor()
     names: set[str] = set()
-    for dataset in state.datasets():
-        scope = Scope(who.owner_id, dataset.dataset_id, who.who)
-        for job in filter(job_progress.is_active, store.jobs(scope)):
+    for scope in _scopes():
+        for job in filter(job_progress.is_active, services.store().jobs(scope)):
             names |= models_named(job.parameters)
     return names
+
+
+def _scopes() -> list[Scope]:
+    """Return the scope of each dataset of this owner."""
+    who = visitor()
+    return [
+        Scope(who.owner_id, dataset.dataset_id, who.who) for dataset in state.datasets()
+    ]

@@ -60,6 +60,12 @@ class GraphBuilder:
         self._outputs.append(helper.make_tensor_value_info(name, kind, shape))
         return self
 
+    def ends_in(self, tensor: str, shape: Shape) -> "GraphBuilder":
+        """Give a tensor as an output as it is; return the builder."""
+        kind = TensorProto.FLOAT
+        self._outputs.append(helper.make_tensor_value_info(tensor, kind, shape))
+        return self
+
     def model(self, metadata: Mapping[str, str] | None = None) -> bytes:
         graph = helper.make_graph(
             self._nodes, "built", self._inputs, self._outputs, self._constants
@@ -68,3 +74,15 @@ class GraphBuilder:
         model = helper.make_model(graph, opset_imports=[opset], ir_version=8)
         helper.set_model_props(model, dict(metadata or {}))
         return bytes(model.SerializeToString())
+
+
+def bright_or_dark(side: int = 32) -> bytes:
+    """Return a classifier of two labels, as Ultralytics exports one: by the mean."""
+    graph = GraphBuilder((1, 3, side, side))
+    mean = graph.op("ReduceMean", "images", axes=[1, 2], keepdims=0)
+    mean = graph.op("ReduceMean", mean, axes=[1], keepdims=1)
+    rest = graph.op("Sub", graph.constant(np.float32(1)), mean)
+    steep = graph.constant(np.float32(10))
+    both = graph.op("Mul", graph.op("Concat", mean, rest, axis=1), steep)
+    metadata = {"task": "classify", "names": "{0: 'bright', 1: 'dark'}"}
+    return graph.ends_in(graph.op("Softmax", both, axis=1), (1, 2)).model(metadata)

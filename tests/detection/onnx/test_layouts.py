@@ -12,6 +12,7 @@ import pytest
 from imagebase.annotation import Size
 from imagebase.detection.detector import load_single
 from imagebase.detection.model_files import model_in_file
+from imagebase.detection.onnx import classifier
 from imagebase.detection.onnx.families import FAMILY_NAMES, adapter_for, read_onnx
 from tests.detection.onnx.onnx_layouts import (
     BOX,
@@ -83,4 +84,5 @@ def test_net_is_shown_the_colours_it_was_taught(layout: Layout) -> None:
 
 
 def test_every_family_has_a_layout() -> None:
-    assert {layout.family for layout in LAYOUTS} | {"darknet"} == set(FAMILY_NAMES)
+    others = {"darknet", *classifier.FAMILIES}
+    assert {layout.family for layout in LAYOUTS} | others == set(FAMILY_NAMES)

@@ -93,7 +93,7 @@ def test_unknown_family_is_refused_with_its_outputs() -> None:
     [
         ((1, 3, None, None), r"has no fixed size \(1 × 3 × \? × \?\); export it for"),
         ((4, 3, 64, 96), "reads 4 images at a time; export it with batch=1"),
-        ((1, 1, 64, 96), "is 1 × 1 × 64 × 96; a detector reads one image"),
+        ((1, 1, 64, 96), "is 1 × 1 × 64 × 96; a model reads one image"),
         ((1, 3, 64, 99999), "reads images of 99999 × 64 pixels; at most 4096"),
     ],
 )
@@ -157,7 +157,7 @@ def test_rows_that_fit_two_families_ask_where_no_label_is_named() -> None:
         adapter_for(turned, labels=2)
 
 
-@pytest.mark.parametrize("task", ["segment", "pose", "classify", "obb"])
+@pytest.mark.parametrize("task", ["segment", "pose", "obb"])
 def test_model_for_another_task_is_refused(task: str) -> None:
     model = read_onnx(speaking_model(v8_output(), metadata={"task": task}))
     with pytest.raises(ModelLoadError, match=f"for the task '{task}'"):

@@ -273,8 +273,8 @@ TABLE = {
         "it for one image of one size (dynamic=False, imgsz=640, batch=1",
     ),
     "outputs that nothing knows": (
-        [("model.onnx", onnx_model([1, 1000]))],
-        "its outputs are output 1 × 1000.",
+        [("model.onnx", onnx_model([3, 1000]))],
+        "its outputs are output 3 × 1000.",
     ),
     "half precision": (
         [("model.onnx", half_model())],
@@ -282,7 +282,29 @@ TABLE = {
     ),
     "another task": (
         [("m.onnx", speaking_model(v8_output(), metadata={"task": "segment"}))],
-        "is for the task 'segment'; only models that detect boxes can be used.",
+        "is for the task 'segment'; only models that detect boxes or classify images "
+        "can be used.",
+    ),
+    "a detector that says it classifies": (
+        [("m.onnx", speaking_model(v8_output(), metadata={"task": "classify"}))],
+        "say that it classifies images, and its outputs (output0 1 × 6 × 126) are no "
+        "row with a number for each label",
+    ),
+    "a classifier that says it detects": (
+        [("m.onnx", speaking_model([[0.9, 0.1]], metadata={"task": "detect"}))],
+        "say that it detects boxes, and its output is one row of 2 numbers",
+    ),
+    "a classifier without names": (
+        [("m.onnx", speaking_model([[0.9, 0.1]]))],
+        "m.onnx does not name its labels; drop a names file with it: 2 labels",
+    ),
+    "a classifier with other names": (
+        [("m.onnx", speaking_model([[0.9, 0.1]])), ("m.names", b"a\nb\nc\n")],
+        "m.names names 3 labels and the model knows 2",
+    ),
+    "a classifier with fewer names in its metadata": (
+        [("m.onnx", speaking_model([[0.9, 0.1]], metadata={"names": "{0: 'cat'}"}))],
+        "m.onnx names 1 label and has 2 classes",
     ),
     "ONNX without names": (
         [("model.onnx", speaking_model(v8_output()))],
