@@ -111,7 +111,7 @@ def show_edits(counts: list[int], rounds: int) -> None:
         with tempfile.TemporaryDirectory() as scratch:
             dataset_id = fill(Path(scratch), count)
             with (
-                served(Path(scratch)) as url,
+                served(Path(scratch)) as (url, _),
                 browsing(f"{url}/edit?dataset={dataset_id}") as page,
             ):
                 for way, taken in edits(page, rounds).items():
@@ -186,7 +186,7 @@ def on_edit(count: int, rounds: int) -> list[float]:
     with tempfile.TemporaryDirectory() as scratch:
         home = Path(scratch)
         dataset_id = fill(home, count)
-        with served(home) as url:
+        with served(home) as (url, _):
             return measured(f"{url}/edit?dataset={dataset_id}", ".editor", rounds)
 
 

@@ -171,7 +171,7 @@ def walk(
         labels = list(
             dict.fromkeys(annotation.label for t in truth.values() for annotation in t)
         )
-        with served(home) as url, browsing(url) as page:
+        with served(home) as (url, _), browsing(url) as page:
             files = [folder / "images" / name for name in truth]
             page.locator("input[type=file]").first.set_input_files(files)
             expect(page.get_by_text(f"{len(files)} images added")).to_be_visible(

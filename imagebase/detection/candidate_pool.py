@@ -1,7 +1,9 @@
 """The candidates of many images in one set of arrays, for thresholds that move."""
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +14,20 @@ from imagebase.detection.candidates import Candidates, Detections
 from imagebase.detection.nms import nms_in_groups
 from imagebase.geometry import FloatArray
 
+# Suppression starts from the first of these that is low enough, for all thresholds
+# above it; a lower one takes several times as long.
+_FLOORS: Final = (0.1, 0.05, 0.0)
+_MOST_SUPPRESSIONS: Final = 2
 
-@dataclass(frozen=True, slots=True)
+
+class _Suppression(NamedTuple):
+    """What suppresses what: the IoU, and the class that each class counts as."""
+
+    nms_threshold: float
+    kinds: bytes
+
+
+@dataclass(frozen=True)
 class CandidatePool:
     """N candidates of M images, image after image.
 
@@ -28,6 +42,30 @@ class CandidatePool:
     confidence: FloatArray
     class_id: NDArray[np.int32]
     seen_by: NDArray[np.int32] | None = None
+    _survivors: dict[_Suppression, tuple[float, NDArray[np.intp]]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+
+    @cached_property
+    def places(self) -> Mapping[str, int]:
+        """The position of each image in `image_ids`."""
+        return {image_id: place for place, image_id in enumerate(self.image_ids)}
+
+    @classmethod
+    def joined(cls, parts: Iterable["CandidatePool"]) -> "CandidatePool":
+        """Return the images of one pool after those of another; none is in two."""
+        pools = list(parts) or [cls.of({})]
+        sizes = np.cumsum([0, *(len(pool.image_ids) for pool in pools)])
+        pairs = zip(pools, sizes, strict=False)
+        voters = [pool.seen_by for pool in pools if pool.seen_by is not None]
+        return cls(
+            tuple(image_id for pool in pools for image_id in pool.image_ids),
+            np.concatenate([pool.image + first for pool, first in pairs]),
+            np.concatenate([pool.xyxy for pool in pools]),
+            np.concatenate([pool.confidence for pool in pools]),
+            np.concatenate([pool.class_id for pool in pools]),
+            np.concatenate(voters) if len(voters) == len(pools) else None,
+        )
 
     @classmethod
     def of(cls, candidates: Mapping[str, Candidates]) -> "CandidatePool":
@@ -105,10 +143,43 @@ class CandidatePool:
         if class_ids is not None:
             is_wanted = np.isin(np.arange(len(least)), list(class_ids))
             least[~is_wanted] = np.inf
-        rows = np.flatnonzero(self.confidence >= least[self.class_id])
         kind = np.arange(len(least))
         for class_id, other in (counts_as or {}).items():
             kind[class_id : class_id + 1] = other
+        if (least != least[kind]).any():
+            return SelectedBoxes(self, self._suppressed(least, kind, nms_threshold))
+        rows = self._surviving(float(least.min()), kind, nms_threshold)
+        return SelectedBoxes(
+            self, rows[self.confidence[rows] >= least[self.class_id[rows]]]
+        )
+
+    def _surviving(
+        self, lowest: float, kind: NDArray[np.intp], nms_threshold: float
+    ) -> NDArray[np.intp]:
+        """Return what suppression leaves from this confidence on, and maybe below.
+
+        A box goes by a more confident one of its kind. So what goes at one threshold
+        goes at each, and a threshold that moves suppresses nothing anew.
+        """
+        how = _Suppression(nms_threshold, kind.tobytes())
+        known = self._survivors.get(how)
+        if known is None or lowest < known[0]:
+            floor = next(least for least in _FLOORS if lowest >= least)
+            least = np.full(len(kind), floor, np.float32)
+            known = float(least[0]), self._suppressed(least, kind, nms_threshold)
+            if len(self._survivors) >= _MOST_SUPPRESSIONS:
+                self._survivors.clear()
+            self._survivors[how] = known
+        return known[1]
+
+    def _suppressed(
+        self,
+        least: NDArray[np.float32],
+        kind: NDArray[np.intp],
+        nms_threshold: float,
+    ) -> NDArray[np.intp]:
+        """Return the rows that thresholds by class and suppression leave, by image."""
+        rows = np.flatnonzero(self.confidence >= least[self.class_id])
         stays = nms_in_groups(
             self.xyxy[rows],
             self.confidence[rows],
@@ -117,7 +188,7 @@ class CandidatePool:
         )
         selected = rows[stays]
         order = np.lexsort((-self.confidence[selected], self.image[selected]))
-        return SelectedBoxes(self, selected[order])
+        return selected[order]
 
     def class_counts(self, *, confidence_threshold: float) -> Sequence[int]:
         """Return how many candidates of each class have at least this confidence."""
@@ -128,7 +199,7 @@ class CandidatePool:
         return int(self.class_id.max()) + 1 if len(self.class_id) else 1
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class SelectedBoxes:
     """Rows of a pool that some thresholds leave: by image, the best first."""
 
@@ -139,29 +210,27 @@ class SelectedBoxes:
     def boxes(self) -> int:
         return len(self.rows)
 
+    @cached_property
+    def images(self) -> NDArray[np.intp]:
+        """The position of each box's image in the pool, shape (N,)."""
+        return self.pool.image[self.rows]
+
     @property
     def counts(self) -> NDArray[np.intp]:
         """Boxes of each image of the pool, shape (M,)."""
-        images = self.pool.image[self.rows]
-        return np.bincount(images, minlength=len(self.pool.image_ids))
+        return np.bincount(self.images, minlength=len(self.pool.image_ids))
 
     @property
     def least_confidence(self) -> FloatArray:
         """The least confidence on each image, shape (M,); 1 without boxes."""
         least = np.ones(len(self.pool.image_ids), dtype=np.float32)
-        np.minimum.at(
-            least, self.pool.image[self.rows], self.pool.confidence[self.rows]
-        )
+        np.minimum.at(least, self.images, self.pool.confidence[self.rows])
         return least
 
     def of(self, image_id: str) -> Detections:
         """Return the detections of one image; KeyError where the pool lacks it."""
-        try:
-            place = self.pool.image_ids.index(image_id)
-        except ValueError:
-            raise KeyError(image_id) from None
-        images = self.pool.image[self.rows]
-        first, end = np.searchsorted(images, [place, place + 1])
+        place = self.pool.places[image_id]
+        first, end = np.searchsorted(self.images, [place, place + 1])
         rows = self.rows[first:end]
         return Detections(
             self.pool.xyxy[rows].astype(np.float32),

@@ -43,6 +43,9 @@ MIN_LIKENESS: Final = 0.96
 MAX_HASH_DISTANCE_OF_ALIKE: Final = 16
 
 _HASH_SIDE: Final = 8
+# A hash in parts.
+_BANDS: Final = 4
+_BAND_BITS: Final = 16
 
 WARNINGS_IN_WORDS: Final = {
     "blurred": "looks blurred: edges are soft, and boxes will be less exact",
@@ -119,6 +122,9 @@ def near_duplicates(
         _rows(image_ids, vectors or {}),
     )
     left = np.arange(len(image_ids))
+    if images.vectors is None and max_distance < 2 * _BANDS:
+        # Most images are near to none, and need not be compared with each other.
+        left = np.flatnonzero(_has_near(images.bits, max_distance))
     groups = []
     while left.size:
         group, left = _taken_group(images, left)
@@ -156,6 +162,35 @@ def _rows(
         if image_id in vectors:
             rows[row] = vectors[image_id]
     return rows
+
+
+def _has_near(bits: NDArray[np.uint64], max_distance: int) -> NDArray[np.bool_]:
+    """Say of each hash whether another one differs in at most so many bits, of 7.
+
+    Two such hashes differ in at most one bit of some of the four bands: only hashes
+    with such a band are compared (Norouzi, Punjani and Fleet, 2012).
+    """
+    known, which, counts = np.unique(bits, return_inverse=True, return_counts=True)
+    is_near = counts > 1
+    turns = np.array([0, *(1 << bit for bit in range(_BAND_BITS))], np.int64)
+    for band in range(_BANDS):
+        shifted = known >> np.uint64(band * _BAND_BITS)
+        key = (shifted & np.uint64((1 << _BAND_BITS) - 1)).astype(np.int64)
+        by_key = np.argsort(key, kind="stable")
+        first = np.searchsorted(key[by_key], np.arange((1 << _BAND_BITS) + 1))
+        for turn in turns:
+            asking = np.flatnonzero(~is_near)
+            begin, end = first[key[asking] ^ turn], first[(key[asking] ^ turn) + 1]
+            # One after the other: a bucket may hold thousands of frames of one scene.
+            for step in range(int((end - begin).max(initial=0))):
+                left = (begin + step < end) & ~is_near[asking]
+                asking, begin, end = asking[left], begin[left], end[left]
+                other = by_key[begin + step]
+                apart = np.bitwise_count(known[asking] ^ known[other])
+                found = (apart <= max_distance) & (asking != other)
+                is_near[asking[found]] = True
+                is_near[other[found]] = True
+    return np.asarray(is_near[which])
 
 
 def _taken_group(

@@ -1,6 +1,6 @@
 """Model runs, and the candidates they found: one compressed blob an image and model."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Final
@@ -16,9 +16,9 @@ from sqlalchemy import (
 
 from imagebase.annotation import new_id, utc_now
 from imagebase.errors import NotFoundError
-from imagebase.store.column_types import JsonObject
+from imagebase.store.column_types import AnySelect, JsonObject
 from imagebase.store.repository import StorePart, image_keys, upsert
-from imagebase.store.scope import Scope, chunks
+from imagebase.store.scope import CHUNK, Scope, chunks
 from imagebase.store.tables import candidates, images, runs
 
 # Vectors of whole images stand beside candidates under these `passes`. They are in no
@@ -150,12 +150,7 @@ class CandidateStore(StorePart):
         self, scope: Scope, key: CandidatesKey, image_ids: Iterable[str] | None = None
     ) -> dict[str, bytes]:
         """Return the kept blobs by image id, in upload order; None is all images."""
-        query = (
-            select(images.c.image_id, candidates.c.blob)
-            .join(candidates, candidates.c.image_key == images.c.image_key)
-            .where(of_key(key), images.c.dataset_id == scope.dataset_id)
-            .order_by(images.c.image_key)
-        )
+        query = _blobs_of(scope, key)
         with self._reading(scope) as connection:
             if image_ids is None:
                 return dict(connection.execute(query).all())
@@ -164,6 +159,20 @@ class CandidateStore(StorePart):
                 chosen = query.where(images.c.image_id.in_(chunk))
                 blobs |= dict(connection.execute(chosen).all())
             return blobs
+
+    def each_candidates(
+        self, scope: Scope, key: CandidatesKey
+    ) -> Iterator[list[tuple[str, bytes]]]:
+        """Yield all kept blobs with their image ids, in upload order, 500 at a time.
+
+        The database holds its state of the beginning for as long as this goes on.
+        """
+        with self._reading(scope) as connection:
+            rows = connection.execution_options(yield_per=CHUNK).execute(
+                _blobs_of(scope, key)
+            )
+            for chunk in rows.partitions():
+                yield [(row.image_id, row.blob) for row in chunk]
 
     def has_candidates(self, scope: Scope, key: CandidatesKey) -> set[str]:
         """Return the ids of the images whose candidates are kept."""
@@ -174,6 +183,15 @@ class CandidateStore(StorePart):
         )
         with self._reading(scope) as connection:
             return set(connection.scalars(query))
+
+
+def _blobs_of(scope: Scope, key: CandidatesKey) -> AnySelect:
+    query: AnySelect = select(images.c.image_id, candidates.c.blob)
+    return (
+        query.join(candidates, candidates.c.image_key == images.c.image_key)
+        .where(of_key(key), images.c.dataset_id == scope.dataset_id)
+        .order_by(images.c.image_key)
+    )
 
 
 def of_key(key: CandidatesKey) -> ColumnElement[bool]:

@@ -4,7 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, Text, and_, cast, func, or_, select
 
@@ -57,6 +57,14 @@ class ImageRow:
         return None if self.quality is None else self.quality.difference_hash
 
 
+class QualityNote(NamedTuple):
+    """Quality warnings of an image, and its hash; None where it was never measured."""
+
+    image_id: str
+    warnings: tuple[str, ...]
+    difference_hash: str | None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageFilter:
     """Which images to list: those that pass everything that is set.
@@ -98,6 +106,39 @@ class ImageRows(StorePart):
         """Return every image without any counts, in upload order."""
         with self._reading(scope) as connection:
             return [_as_row(row) for row in connection.execute(_all_of(scope))]
+
+    def quality_notes(self, scope: Scope) -> list[QualityNote]:
+        """Return what was measured of every image, in upload order."""
+        query = (
+            select(images.c.image_id, images.c.quality)
+            .where(images.c.dataset_id == scope.dataset_id)
+            .order_by(images.c.image_key)
+        )
+        with self._reading(scope) as connection:
+            rows = connection.execute(query).all()
+        found = ((row.image_id, row.quality or {}) for row in rows)
+        return [
+            QualityNote(
+                image_id, tuple(facts.get("warnings", ())), facts.get("difference_hash")
+            )
+            for image_id, facts in found
+        ]
+
+    def images_mark(self, scope: Scope) -> str:
+        """Return a text that is another one after images were added or removed."""
+        mine = images.c.dataset_id == scope.dataset_id
+        newest = (
+            select(images.c.image_key, images.c.added_at)
+            .where(mine)
+            .order_by(images.c.image_key.desc())
+            .limit(1)
+        )
+        with self._reading(scope) as connection:
+            count = connection.scalar(
+                select(func.count()).select_from(images).where(mine)
+            )
+            last = connection.execute(newest).one_or_none()
+        return f"{count} {last.image_key} {last.added_at}" if last else ""
 
     def image_contents(
         self, scope: Scope, *, statuses: Iterable[ReviewStatus] | None = None

@@ -312,14 +312,44 @@ def candidates(
     return _candidates(owner_id, dataset_id, key, version, areas)
 
 
-@st.cache_resource(max_entries=8, show_spinner=False)
+# Of 100,000 images it takes 200 MB.
+@st.cache_resource(max_entries=2, show_spinner=False)
 def _candidates(
     owner_id: str, dataset_id: str, key: CandidatesKey, version: str, areas: str
 ) -> CandidatePool:
     scope, store = Scope(owner_id, dataset_id, ""), services.store()
-    packed = store.candidates(scope, key)
-    pool = CandidatePool.of({key: unpack(blob) for key, blob in packed.items()})
+    pool = CandidatePool.joined(
+        CandidatePool.of({image_id: unpack(blob) for image_id, blob in packed})
+        for packed in store.each_candidates(scope, key)
+    )
     return pool.outside(store.ignored_shapes(scope, pool.image_ids) if areas else {})
+
+
+def candidates_of(
+    owner_id: str,
+    dataset_id: str,
+    key: CandidatesKey,
+    version: str,
+    image_ids: tuple[str, ...],
+) -> CandidatePool:
+    """Return the stored candidates of some images, as `candidates` does of all.
+
+    It is one pool for the same images: thresholds that move find it as they left it.
+    """
+    areas = services.store().ignore_areas_mark(Scope(owner_id, dataset_id, ""))
+    return _candidates_of(owner_id, dataset_id, key, version, areas, image_ids)
+
+
+@lru_cache(maxsize=2)
+def _candidates_of(
+    owner_id: str,
+    dataset_id: str,
+    key: CandidatesKey,
+    version: str,
+    areas: str,
+    image_ids: tuple[str, ...],
+) -> CandidatePool:
+    return _candidates(owner_id, dataset_id, key, version, areas).only(image_ids)
 
 
 def point_candidates(owner_id: str, dataset_id: str, image_id: str) -> PointCandidates:

@@ -8,6 +8,7 @@ import streamlit as st
 
 from imagebase.annotation import Annotation, ImageRecord, ReviewStatus
 from imagebase.detection.candidate_pool import CandidatePool
+from imagebase.detection.candidates import unpack
 from imagebase.detection.detector import Detector
 from imagebase.detection.factory import ModelConfig, configured_detector
 from imagebase.detection.merge import suggested
@@ -71,8 +72,7 @@ def _of_run(records: Sequence[ImageRecord]) -> dict[str, tuple[Annotation, ...]]
     source = _source() if open_ones else None
     if source is None:
         return nothing
-    pool = pool_of(source.detector).only([record.image_id for record in open_ones])
-    pool = pool.outside(services.store().ignored_shapes(state.scope(), pool.image_ids))
+    pool = _pool_of_few(source.detector, [record.image_id for record in open_ones])
     detector, rule = source
     selection = select_all(pool, rule, model_labels=detector.labels)
     in_pool = set(pool.image_ids)
@@ -99,10 +99,19 @@ def count_on_new() -> int:
     if source is None:
         return 0
     scope, store = state.scope(), services.store()
-    new = store.image_ids(scope, statuses=[ReviewStatus.NEW])
-    pool = pool_of(source.detector).only(new)
-    pool = pool.outside(store.ignored_shapes(scope, pool.image_ids))
+    new = tuple(store.image_ids(scope, statuses=[ReviewStatus.NEW]))
+    key = candidates_key(source.detector)
+    version = store.candidates_version(scope, key)
+    pool = cache.candidates_of(scope.owner_id, scope.dataset_id, key, version, new)
     return select_all(pool, source.rule, model_labels=source.detector.labels).boxes
+
+
+def _pool_of_few(detector: Detector, image_ids: Sequence[str]) -> CandidatePool:
+    """Return a model's stored candidates of these images, outside ignore areas."""
+    scope, store = state.scope(), services.store()
+    packed = store.candidates(scope, candidates_key(detector), image_ids)
+    pool = CandidatePool.of({name: unpack(blob) for name, blob in packed.items()})
+    return pool.outside(store.ignored_shapes(scope, pool.image_ids))
 
 
 def pool_of(detector: Detector) -> CandidatePool:

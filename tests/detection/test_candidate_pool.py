@@ -2,11 +2,15 @@
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from imagebase.annotation import Box, Size
 from imagebase.annotation.areas import ImageShapes, rectangle
+from imagebase.detection import candidate_pool
 from imagebase.detection.candidate_pool import CandidatePool
 from imagebase.detection.candidates import Candidates, select
+from imagebase.detection.nms import nms_in_groups, nms_per_class
+from imagebase.geometry import FloatArray
 
 LABELS = 5
 
@@ -124,3 +128,66 @@ def test_candidates_in_an_ignore_area_are_left_out(
     assert pool.outside({}) is pool
     nowhere = ImageShapes(Size(640, 480), (rectangle(Box(639, 0, 640, 1)),))
     assert pool.outside({first: nowhere}) is pool
+
+
+def test_threshold_that_moves_suppresses_nothing_anew(
+    candidates: dict[str, Candidates], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    suppressed = []
+
+    def counting(
+        xyxy: FloatArray,
+        confidence: FloatArray,
+        group: NDArray[np.intp],
+        *,
+        nms_threshold: float,
+    ) -> NDArray[np.bool_]:
+        suppressed.append(len(xyxy))
+        return nms_in_groups(xyxy, confidence, group, nms_threshold=nms_threshold)
+
+    monkeypatch.setattr(candidate_pool, "nms_in_groups", counting)
+    pool = CandidatePool.of(candidates)
+    for confidence in (0.5, 0.3, 0.9, 0.1):
+        pool.select(confidence_threshold=confidence, nms_threshold=0.45)
+    assert len(suppressed) == 1
+    pool.select(confidence_threshold=0.05, nms_threshold=0.45)
+    pool.select(confidence_threshold=0.5, nms_threshold=0.3)
+    assert len(suppressed) == 3
+
+
+@pytest.mark.parametrize("nms_threshold", [0.3, 0.6])
+def test_classes_of_one_name_suppress_each_other_at_their_own_thresholds(
+    candidates: dict[str, Candidates], nms_threshold: float
+) -> None:
+    pool = CandidatePool.of(candidates)
+    for least in (0.05, 0.4):  # also after the suppression is known
+        selection = pool.select(
+            confidence_threshold=least,
+            nms_threshold=nms_threshold,
+            per_class_confidence={1: 0.7},
+            counts_as={1: 0},
+        )
+        for image_id, candidate in candidates.items():
+            own = candidate.confidence >= np.where(candidate.class_id == 1, 0.7, least)
+            sure = candidate.rows(own)
+            kind = np.where(sure.class_id == 1, 0, sure.class_id)
+            kept = nms_per_class(
+                sure.xyxy, sure.confidence, kind, nms_threshold=nms_threshold
+            )
+            found = selection.of(image_id)
+            np.testing.assert_array_equal(found.xyxy, sure.xyxy[kept])
+
+
+def test_pools_joined_are_the_pool_of_all_images(
+    candidates: dict[str, Candidates],
+) -> None:
+    names = list(candidates)
+    parts = [
+        {name: candidates[name] for name in some} for some in (names[:2], names[2:])
+    ]
+    joined = CandidatePool.joined(map(CandidatePool.of, parts))
+    whole = CandidatePool.of(candidates)
+    assert joined.image_ids == whole.image_ids
+    np.testing.assert_array_equal(joined.image, whole.image)
+    np.testing.assert_array_equal(joined.xyxy, whole.xyxy)
+    assert CandidatePool.joined([]).image_ids == ()

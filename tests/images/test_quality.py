@@ -6,6 +6,7 @@ import pytest
 from numpy.typing import NDArray
 
 from imagebase.annotation import Quality, Size
+from imagebase.images import quality
 from imagebase.images.decode import (
     LoadedImage,
     encode_jpeg,
@@ -180,6 +181,40 @@ def test_ten_thousand_images_are_compared_quickly() -> None:
         near_duplicates({str(i): f"{bits:016x}" for i, bits in enumerate(random)}) == []
     )
     assert len(near_duplicates({str(i): "0" * 16 for i in range(10_000)})) == 1
+
+
+@pytest.mark.parametrize("max_distance", [0, 1, 3, 6, 7])
+def test_hashes_near_another_are_those_that_all_pairs_show(max_distance: int) -> None:
+    random = np.random.default_rng(max_distance)
+    bits = random.integers(0, 2**64, 300, dtype=np.uint64)
+    for flips in (1, 3, 6, 8):
+        turned = bits[:40].copy()
+        for _ in range(flips):
+            turned ^= np.uint64(1) << random.integers(0, 64, 40).astype(np.uint64)
+        bits = np.concatenate([bits, turned, bits[:3]])
+    apart = np.bitwise_count(bits[:, None] ^ bits[None, :])
+    np.fill_diagonal(apart, 64)
+    expected = (apart <= max_distance).any(axis=1)
+    np.testing.assert_array_equal(quality._has_near(bits, max_distance), expected)
+
+
+def test_images_near_to_none_are_not_compared_with_each_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    compared = []
+    taken = quality._taken_group
+
+    def counting(
+        images: quality._Hashed, left: NDArray[np.intp]
+    ) -> tuple[list[int], NDArray[np.intp]]:
+        compared.append(len(left))
+        return taken(images, left)
+
+    monkeypatch.setattr(quality, "_taken_group", counting)
+    random = np.random.default_rng(5).integers(0, 2**63, 10_000)
+    hashes = {str(i): f"{bits:016x}" for i, bits in enumerate([*random, random[0]])}
+    assert near_duplicates(hashes) == [["0", "10000"]]
+    assert compared == [2]
 
 
 def test_every_warning_has_words() -> None:

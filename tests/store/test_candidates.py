@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from imagebase.errors import NotFoundError
-from imagebase.store import CandidatesKey, Scope, Store
+from imagebase.store import CandidatesKey, Scope, Store, candidates
 from tests.store.fixtures import add_image
 
 pytestmark = pytest.mark.dialect
@@ -23,6 +23,17 @@ def test_candidates_come_back_in_upload_order(store: Store, scope: Scope) -> Non
     }
     assert list(store.candidates(scope, KEY)) == ids
     assert store.has_candidates(scope, KEY) == set(ids)
+
+
+def test_candidates_of_all_images_come_in_parts(
+    store: Store, scope: Scope, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(candidates, "CHUNK", 2)
+    ids = [add_image(store, scope, f"{number}.jpg").image_id for number in range(3)]
+    store.put_many(scope, KEY, {name: name.encode() for name in reversed(ids)})
+    first, second = store.each_candidates(scope, KEY)
+    assert [*first, *second] == [(name, name.encode()) for name in ids]
+    assert len(first) == 2
 
 
 def test_candidates_of_some_images(store: Store, scope: Scope) -> None:

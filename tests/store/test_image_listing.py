@@ -107,3 +107,24 @@ def test_row_tells_what_is_on_the_image_and_said_of_it(
 def test_pages_follow_one_another(store: Store, listed: Scope) -> None:
     pages = [store.image_rows(listed, offset=n, limit=3) for n in (0, 3)]
     assert [row.file_name for page in pages for row in page] == NAMES
+
+
+def test_quality_notes_are_in_upload_order(store: Store, scope: Scope) -> None:
+    measured = add_image(store, scope, "one.jpg")
+    add_image(store, scope, "two.jpg")
+    notes = store.quality_notes(scope)
+    assert [note.image_id for note in notes] == store.image_ids(scope)
+    assert measured.quality is None
+    assert notes[0] == (measured.image_id, (), None)
+
+
+def test_mark_of_images_changes_with_them_alone(store: Store, scope: Scope) -> None:
+    marks = [store.images_mark(scope)]
+    record = add_image(store, scope, "one.jpg")
+    marks.append(store.images_mark(scope))
+    store.save(scope, replace(record, tags=("night",)))
+    assert store.images_mark(scope) == marks[-1]
+    store.remove_images(scope, [record.image_id])
+    assert store.images_mark(scope) == marks[0]
+    add_image(store, scope, "other.jpg")
+    assert store.images_mark(scope) not in marks

@@ -65,6 +65,8 @@ QUERIES: Final[dict[str, Query]] = {
     "image_or_first": lambda store, scope, i, j: store.image_or_first(scope, i),
     "tag_counts": lambda store, scope, i, j: store.tag_counts(scope),
     "image_summaries": lambda store, scope, i, j: store.image_summaries(scope),
+    "quality_notes": lambda store, scope, i, j: store.quality_notes(scope),
+    "images_mark": lambda store, scope, i, j: store.images_mark(scope),
     "annotation_rows": lambda store, scope, i, j: store.annotation_rows(scope),
     "count_annotations": lambda store, scope, i, j: store.count_annotations(scope),
     "label_counts": lambda store, scope, i, j: store.label_counts(scope),
@@ -145,6 +147,9 @@ QUERIES: Final[dict[str, Query]] = {
     "runs": lambda store, scope, i, j: store.runs(scope),
     "put_many": lambda store, scope, i, j: store.put_many(scope, KEY, {i: b"new"}),
     "candidates": lambda store, scope, i, j: store.candidates(scope, KEY),
+    "each_candidates": lambda store, scope, i, j: list(
+        store.each_candidates(scope, KEY)
+    ),
     "candidates_version": lambda store, scope, i, j: store.candidates_version(
         scope, KEY
     ),

@@ -112,8 +112,9 @@ def _pool(options: RunOptions) -> CandidatePool:
     scope = state.scope()
     key = candidates_key(cache.detector(options.setup))
     version = services.store().candidates_version(scope, key)
-    stored = cache.candidates(scope.owner_id, scope.dataset_id, key, version)
-    return stored.only(options.image_ids)
+    return cache.candidates_of(
+        scope.owner_id, scope.dataset_id, key, version, options.image_ids
+    )
 
 
 @widgets.guarded

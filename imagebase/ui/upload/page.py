@@ -3,7 +3,8 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache, partial
-from typing import BinaryIO, Final
+from itertools import chain
+from typing import BinaryIO, Final, NamedTuple
 
 import streamlit as st
 
@@ -19,7 +20,7 @@ from imagebase.images.scan import unpack_uploads
 from imagebase.images.skipped_files import SkippedFiles
 from imagebase.images.video import frame_time, is_video_name, time_in_words
 from imagebase.ingest.add_images import AdmissionReport, admit
-from imagebase.store import ImageRow
+from imagebase.store import ImageFilter, ImageRow, Scope
 from imagebase.ui import cache, services, state, suggested_boxes, widgets
 from imagebase.ui.state import undisturbed
 from imagebase.ui.upload import (
@@ -170,11 +171,19 @@ def _bulleted(texts: Sequence[str]) -> None:
         st.caption(f"and {len(texts) - _LONGEST_LIST:,} more")
 
 
-def choose_shown() -> Sequence[ImageRow]:
+class Shown(NamedTuple):
+    """The images that the filter shows, in upload order; None is all of them."""
+
+    image_ids: Sequence[str] | None
+    total: int
+
+
+def choose_shown() -> Shown:
     """Draw the filter by quality warning; return the matching images."""
-    summaries = services.store().image_summaries(state.scope())
-    groups = _groups(summaries)
-    counts = {name: len(ids) for name, ids in groups.items()}
+    scope, store = state.scope(), services.store()
+    groups = _groups(scope.owner_id, scope.dataset_id, store.images_mark(scope))
+    counts = {_ALL: store.count_images(scope)}
+    counts |= {name: len(image_ids) for name, image_ids in groups.items()}
     chosen = st.pills(
         "Show",
         [name for name, count in counts.items() if count],
@@ -187,36 +196,31 @@ def choose_shown() -> Sequence[ImageRow]:
     with st.container(width="content"):
         if chosen in _MEANINGS:
             st.caption(_MEANINGS[chosen])
-    return [summary for summary in summaries if summary.image_id in groups[chosen]]
+    return Shown(groups.get(chosen), counts[chosen])
 
 
-def _groups(summaries: Sequence[ImageRow]) -> dict[str, set[str]]:
-    groups: dict[str, set[str]] = {_ALL: {summary.image_id for summary in summaries}}
-    for warning in _WARNINGS:
-        groups[f"{warning}?"] = {
-            summary.image_id
-            for summary in summaries
-            if summary.quality is not None and warning in summary.quality.warnings
-        }
-    hashes = tuple(
-        (summary.image_id, summary.quality.difference_hash)
-        for summary in summaries
-        if summary.quality is not None
-    )
-    groups[_DUPLICATES] = set(_duplicates(hashes))
+@lru_cache(maxsize=4)
+def _groups(owner_id: str, dataset_id: str, mark: str) -> dict[str, list[str]]:
+    """Return the images that have each warning, and near-duplicates.
+
+    mark: changes when images are added or removed.
+    """
+    notes = services.store().quality_notes(Scope(owner_id, dataset_id, ""))
+    groups = {
+        f"{warning}?": [note.image_id for note in notes if warning in note.warnings]
+        for warning in _WARNINGS
+    }
+    hashes = {
+        note.image_id: note.difference_hash for note in notes if note.difference_hash
+    }
+    doubles = set(chain.from_iterable(near_duplicates(hashes)))
+    groups[_DUPLICATES] = [n.image_id for n in notes if n.image_id in doubles]
     return groups
 
 
-@lru_cache(maxsize=16)
-def _duplicates(hashes: tuple[tuple[str, str], ...]) -> tuple[str, ...]:
-    return tuple(
-        image_id for group in near_duplicates(dict(hashes)) for image_id in group
-    )
-
-
-def thumbnails(shown: Sequence[ImageRow]) -> None:
+def thumbnails(shown: Shown) -> None:
     """Draw one page of thumbnails; a click opens the editor."""
-    page = widgets.page_of(shown, page_size=PAGE_SIZE, key="upload.page")
+    page = _page(shown)
     scope = state.scope()
     records = services.store().records(scope, image_ids=[row.image_id for row in page])
     suggested = suggested_boxes.of_records(records)
@@ -246,6 +250,16 @@ def thumbnails(shown: Sequence[ImageRow]) -> None:
         columns=COLUMNS,
         key="upload.grid",
     )
+
+
+def _page(shown: Shown) -> Sequence[ImageRow]:
+    pages = -(-shown.total // PAGE_SIZE)
+    number = widgets.page_number(pages, key="upload.page") if pages > 1 else 1
+    first, scope, store = (number - 1) * PAGE_SIZE, state.scope(), services.store()
+    if shown.image_ids is None:
+        return store.image_rows(scope, offset=first, limit=PAGE_SIZE)
+    some = shown.image_ids[first : first + PAGE_SIZE]
+    return store.image_rows(scope, ImageFilter(image_ids=some))
 
 
 def _line(row: ImageRow) -> str:
