@@ -252,6 +252,7 @@ def scatter(
         )
         .properties(height=_MAP_PX)
         .add_params(area, clicked)
+        .properties(usermeta={"embedOptions": {"renderer": "canvas"}})
     )
 
     @state.reports_errors

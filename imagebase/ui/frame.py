@@ -33,9 +33,12 @@ if TYPE_CHECKING:
     from streamlit.navigation.page import StreamlitPage
 
 SIDEBAR_PX: Final = 240
-# Hidden on screen but not from screen readers, as `display: none` would.
+# Icons' names and some headings are hidden on screen but not from screen readers, as
+# `display: none` would. Streamlit's captions and, in dark, white on a light blue have
+# too little contrast.
 _STYLE: Final = f"""<style>
-[class*="st-key-{widgets.ICON_ONLY}-"] button [data-testid="stMarkdownContainer"] {{
+[class*="st-key-{widgets.ICON_ONLY}-"] button [data-testid="stMarkdownContainer"],
+.st-key-frame-heading {{
   position: absolute;
   width: 1px;
   height: 1px;
@@ -44,8 +47,15 @@ _STYLE: Final = f"""<style>
   white-space: nowrap;
 }}
 [data-testid="stLayoutWrapper"]:has(> .st-key-{address.KEY.replace(".", "-")}),
-[data-testid="stLayoutWrapper"]:has(> .st-key-frame-clicks) {{
+[data-testid="stLayoutWrapper"]:has(> .st-key-frame-clicks),
+[data-testid="stLayoutWrapper"]:has(> .st-key-frame-heading) {{
   position: absolute;
+}}
+.stApp [data-testid="stCaptionContainer"] {{
+  opacity: 0.75;
+}}
+.stApp [kind^="primary"]:not(:disabled), .stApp [data-tag] {{
+  color: light-dark(#ffffff, #05101f);
 }}
 @media (max-width: 640px) {{
   .st-key-edit-header, .st-key-edit-actions {{
@@ -59,6 +69,8 @@ _STYLE: Final = f"""<style>
   }}
 }}
 </style>"""
+# Pages whose height is for images: only a screen reader says where one is.
+_WITHOUT_TITLE: Final = ("Edit", "Review")
 _NEW_DATASET: Final = "sidebar.new_dataset"
 _RENAME: Final = "sidebar.rename"
 _SURE: Final = "sidebar.sure"
@@ -102,6 +114,8 @@ def run(page: "StreamlitPage") -> None:
         with st.sidebar:
             _sidebar()
         _drop_blind_clicks()
+        if page.title in _WITHOUT_TITLE:
+            st.container(key="frame.heading").title(page.title)
         show_message()
         with st.container():
             _warn_of_full_disk()

@@ -380,7 +380,9 @@ class Tile {
     const chip = element("span", "", label);
     chip.style.left = `${(100 * x) / width}%`;
     chip.style.top = `${(100 * y) / height}%`;
-    chip.style.background = this.page.strokes.get(label) ?? "#ffffff";
+    const colour = this.page.strokes.get(label) ?? "#ffffff";
+    chip.style.background = colour;
+    chip.style.color = isLight(colour) ? "#000000" : "#ffffff";
     return chip;
   }
 
