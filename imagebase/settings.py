@@ -37,6 +37,7 @@ DEFAULT_MODEL: Final = "yolov4-tiny"
 DEFAULT_CONFIDENCE: Final = 0.25
 DEFAULT_NMS_IOU: Final = 0.45
 ALLOWED_HOSTS: Final = "IMAGEBASE_ALLOWED_HOSTS"
+INFERENCE_THREADS: Final = "IMAGEBASE_INFERENCE_THREADS"
 # Owner of everything that is shared on a team's server.
 TEAM_OWNER: Final = "team"
 
@@ -213,6 +214,23 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         allowed_users=_read_users(environ.get("IMAGEBASE_ALLOWED_USERS", "")),
         overrides=_read_limits(environ),
     )
+
+
+def read_inference_threads(environ: Mapping[str, str]) -> int | None:
+    """Return how many threads a model may use; None for as many as there are cores.
+
+    Raises:
+        SettingsError: it is no positive number.
+    """
+    value = environ.get(INFERENCE_THREADS, "")
+    if not value:
+        return None
+    if not value.isdecimal() or int(value) < 1:
+        raise SettingsError(
+            f"{INFERENCE_THREADS} is {value!r}; set it to a number of threads, or "
+            "leave it out."
+        )
+    return int(value)
 
 
 def read_log_settings(environ: Mapping[str, str], *, default: str) -> LogSettings:

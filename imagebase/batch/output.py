@@ -6,17 +6,27 @@ and the label files are written without it.
 
 import contextlib
 import json
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
+from itertools import repeat
 from pathlib import Path
 from typing import Any, Self
 
 from imagebase.annotation import ImageRecord, LabelSet
+from imagebase.batch.parts import PartHeaders, PartRecords
+from imagebase.batch.resume import Refusal
 from imagebase.detection.detector import Detector
 from imagebase.errors import ImageBaseError, ImageReadError
-from imagebase.formats.base import ExportImage, ExportSet, WriteOptions
-from imagebase.formats.file_names import build_export_set
+from imagebase.formats.base import (
+    PARTS,
+    ExportImage,
+    ExportSet,
+    Format,
+    StoredImages,
+    WriteOptions,
+)
+from imagebase.formats.file_names import export_names, with_suffix
 from imagebase.formats.registry import format_named
 from imagebase.formats.verified_export import export_folder
 from imagebase.images.decode import (
@@ -31,32 +41,35 @@ from imagebase.wording import plural
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
-    """A file that could not be annotated, and the reason."""
-
-    file: str
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
 class AnnotatedImages:
     """The records of the images that could be read, and the refused files.
 
-    headers: of the image files, by name.
+    records: may be made when it is their turn, each time anew.
+    headers: of their files, by name, in their order.
     resumed: how many of the records an interrupted run had done.
     """
 
     labels: LabelSet
-    records: tuple[ImageRecord, ...]
+    records: Sequence[ImageRecord]
     refused: tuple[Refusal, ...]
     headers: Mapping[str, ImageHeader]
     resumed: int = 0
 
     def without(self, refused: Mapping[str, Refusal]) -> "AnnotatedImages":
         """Return the same with some of the records refused."""
-        readable = tuple(r for r in self.records if r.file_name not in refused)
+        records: Sequence[ImageRecord]
+        headers: Mapping[str, ImageHeader]
+        if isinstance(self.records, PartRecords):
+            records = self.records.without(refused)
+            headers = PartHeaders(records)
+        else:
+            records = tuple(r for r in self.records if r.file_name not in refused)
+            headers = {r.file_name: self.headers[r.file_name] for r in records}
         return replace(
-            self, records=readable, refused=(*self.refused, *refused.values())
+            self,
+            records=records,
+            headers=headers,
+            refused=(*self.refused, *refused.values()),
         )
 
 
@@ -100,10 +113,7 @@ class _ImageFiles:
     def __init__(
         self, annotated: AnnotatedImages, files: Sequence[SourceFile], max_pixels: int
     ) -> None:
-        self._headers = {
-            record.file_name: annotated.headers[record.file_name]
-            for record in annotated.records
-        }
+        self._headers = annotated.headers
         self._reads = {file.name: file.read for file in files}
         self._max_pixels = max_pixels
         self.refused: dict[str, Refusal] = {}
@@ -148,15 +158,7 @@ def _write_format(
         export_set = _in_place(annotated)
         options = WriteOptions(with_images=False)
     else:
-        export_set = build_export_set(
-            output.name,
-            annotated.labels,
-            annotated.records,
-            lambda record: written_suffix(
-                annotated.headers[record.file_name], target.image_suffixes
-            ),
-            readable=target.image_suffixes,
-        )
+        export_set = _with_copies(output.name, annotated, target)
         options = WriteOptions()
     export_folder(
         export_set,
@@ -172,11 +174,40 @@ def _in_place(annotated: AnnotatedImages) -> ExportSet:
     return ExportSet(
         "annotate",
         annotated.labels,
-        tuple(
-            ExportImage(record, record.file_name, is_reviewed=False)
-            for record in annotated.records
-        ),
+        _Images(annotated.records, tuple(annotated.headers)),
     )
+
+
+def _with_copies(name: str, annotated: AnnotatedImages, target: Format) -> ExportSet:
+    """Return the set under the names of the files that will be written."""
+    readable = target.image_suffixes
+    wanted = [
+        with_suffix(file, written_suffix(header, readable), readable)
+        for file, header in annotated.headers.items()
+    ]
+    images = _Images(annotated.records, export_names(wanted))
+    return ExportSet(name, annotated.labels, images)
+
+
+class _Images(StoredImages):
+    """Images whose records are made when it is their turn; nobody has reviewed them."""
+
+    def __init__(self, records: Sequence[ImageRecord], names: Sequence[str]) -> None:
+        self._records = records
+        self._names = names
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def __iter__(self) -> Iterator[ExportImage]:
+        for record, name in zip(self._records, self._names, strict=True):
+            yield ExportImage(record, name, is_reviewed=False)
+
+    def names(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def part_of_each(self) -> Iterator[str]:
+        return repeat(PARTS[0], len(self))
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from typing import Any, BinaryIO, Final, NamedTuple, Self
 from imagebase.annotation import Size
 from imagebase.detection.candidates import Candidates, pack, unpack
 from imagebase.errors import ExportError, StoreError
+from imagebase.images.decode import ImageHeader, read_header
 
 FILE_NAME: Final = "run.journal"
 # Raise it when the lines change, and when the same network gives other candidates than
@@ -57,6 +58,39 @@ class Seen(NamedTuple):
 def fingerprint(data: bytes) -> Fingerprint:
     """Return the fingerprint of a file's content."""
     return Fingerprint(len(data), zlib.crc32(data))
+
+
+class FileHead(NamedTuple):
+    """What tells whether an image file has changed, and what it says of itself."""
+
+    content: Fingerprint
+    header: ImageHeader
+
+    @classmethod
+    def of(cls, data: bytes, file_name: str, *, max_pixels: int) -> "FileHead":
+        """Return the head of a file's content.
+
+        Raises:
+            ImageReadError, LimitError: it is no image, or too large.
+        """
+        header = read_header(data, file_name=file_name, max_pixels=max_pixels)
+        return cls(fingerprint(data), header)
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A file that could not be annotated, and the reason."""
+
+    file: str
+    reason: str
+
+
+class SeenImage(NamedTuple):
+    """An image file, and what a run came to on it."""
+
+    name: str
+    head: FileHead
+    seen: Seen
 
 
 class Journal:

@@ -10,34 +10,36 @@ from dataclasses import replace
 from functools import partial
 from os import PathLike
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from imagebase.annotation import ImageRecord, LabelSet, ReviewStatus
 from imagebase.batch.output import (
     AnnotatedImages,
-    Refusal,
     RunSummary,
     write_label_files,
     write_run_file,
 )
+from imagebase.batch.parts import parts_in
 from imagebase.batch.resume import (
-    Fingerprint,
+    FileHead,
     Journal,
     JournalKey,
+    Refusal,
     Seen,
-    fingerprint,
+    SeenImage,
     open_journal,
 )
 from imagebase.batch.upload import Upload
 from imagebase.detection.detection_model import DetectionModel, floor_of, load_model
 from imagebase.detection.detector import ONE_PASS, Detector
 from imagebase.detection.pipeline import ImageSource, detect_many, loader_for
+from imagebase.detection.runtime import STREAMS
 from imagebase.detection.selection_rule import SelectionRule
 from imagebase.errors import ExportError, ImageBaseError
 from imagebase.formats.manifest import check_unchanged
 from imagebase.formats.registry import format_named
 from imagebase.formats.verified_export import DRAFT_PREFIX
-from imagebase.images.decode import ImageHeader, read_header
+from imagebase.images.decode import ImageHeader
 from imagebase.images.locations import is_url, open_location
 from imagebase.images.scan import SourceFile, scan_source
 from imagebase.images.skipped_files import SkippedFiles
@@ -50,7 +52,12 @@ from imagebase.settings import (
 )
 from imagebase.settings import settings as process_settings
 
+if TYPE_CHECKING:
+    from imagebase.batch.ray_engine import RayRun
+
 OnProgress = Callable[[int, int], None]
+LOCAL: Final = "local"
+RAY: Final = "ray"
 
 _log: Final = logging.getLogger(__name__)
 
@@ -65,6 +72,8 @@ def annotate(
     nms: float = DEFAULT_NMS_IOU,
     labels: Sequence[str] | None = None,
     resume: bool = True,
+    engine: str = LOCAL,
+    ray_address: str | None = None,
     on_progress: OnProgress = lambda done, total: None,
 ) -> RunSummary:
     """Run a model on images and write label files and `run.json`.
@@ -86,13 +95,16 @@ def annotate(
             confident one is dropped.
         labels: only these; None keeps all.
         resume: whether to resume an interrupted run.
+        engine: `local`, or `ray` for the workers of a Ray cluster; their number does
+            not change the results.
+        ray_address: of the cluster; None starts Ray on this machine.
         on_progress: called with the number of images done and of all.
 
     Raises:
         UnknownFormatError, UnknownModelError, UnknownLabelError: there is none of that
             name; nothing was done.
-        ModelLoadError, ImageReadError, ArchiveError, LimitError, ExportError: nothing
-            could be done.
+        ModelLoadError, ImageReadError, ArchiveError, LimitError, ExportError,
+            WorkerError: nothing could be done.
 
     >>> import imagebase
     >>> summary = imagebase.annotate("photos", "labels", formats=["coco", "yolo"])
@@ -114,8 +126,14 @@ def annotate(
         **_settings(loaded, rule),
         "formats": list(dict.fromkeys(formats)),
         "resume": resume,
+        "engine": engine,
     }
-    summary = _run(source, folder, upload, loaded, rule, settings, on_progress)
+    on_ray = None
+    if engine == RAY:
+        # Workers have other working directories.
+        source = source if is_url(source) else Path(source).absolute()
+        on_ray = _ray_run(loaded, rule, os.fspath(source), folder, ray_address)
+    summary = _run(source, folder, upload, loaded, rule, settings, on_progress, on_ray)
     _log.info("Run ended: %s", summary.in_words())
     return summary
 
@@ -139,15 +157,20 @@ def _run(
     rule: SelectionRule,
     settings: dict[str, Any],
     on_progress: OnProgress,
+    on_ray: "RayRun | None",
 ) -> RunSummary:
     started = time.perf_counter()
     skipped = SkippedFiles()
     files, refused = _usable(scan_source(source, _limits(), passed_over=skipped))
     key = _journal_key(model.detector, floor=floor_of(rule))
     with open_journal(output, key, resume=settings["resume"]) as journal:
-        annotated = annotate_images(
-            model, files, rule, journal=journal, on_progress=on_progress
-        )
+        if on_ray is None:
+            annotated = annotate_images(
+                model, files, rule, journal=journal, on_progress=on_progress
+            )
+        else:
+            on_ray.parts.begin(key, resume=settings["resume"])
+            annotated = on_ray.annotate(files, on_progress)
         annotated = replace(annotated, refused=(*refused, *annotated.refused))
         with _writable(output):
             _remove_drafts(output)
@@ -172,7 +195,20 @@ def _run(
             if upload is not None:
                 upload.finish()
             journal.finish()
+            parts_in(output).delete()
     return summary
+
+
+def _ray_run(
+    model: DetectionModel,
+    rule: SelectionRule,
+    source: str,
+    output: Path,
+    address: str | None,
+) -> "RayRun":
+    from imagebase.batch.ray_engine import RayRun
+
+    return RayRun(model, rule, source, parts_in(output), _limits(), address)
 
 
 @contextlib.contextmanager
@@ -195,7 +231,6 @@ def _settings(model: DetectionModel, rule: SelectionRule) -> dict[str, Any]:
         "precision": model.detector.precision,
         "input_size": model.input_size.width,
         "quality": model.quality,
-        "engine": "local",
     }
 
 
@@ -278,33 +313,63 @@ class _Image(NamedTuple):
     header: ImageHeader
 
 
-class _FileHead(NamedTuple):
-    content: Fingerprint
-    header: ImageHeader
-
-
 def _fresh_images(
     files: Sequence[SourceFile],
     model: DetectionModel,
     rule: SelectionRule,
     journal: Journal | None,
 ) -> Iterator[_Image | Refusal]:
-    heads: dict[str, _FileHead] = {}
-    items = detect_many(
+    items = seen_images(
+        files,
         model.detector,
-        (ImageSource(file.name, partial(_read, file, heads)) for file in files),
         floor=floor_of(rule),
-        load=loader_for(model.detector, max_pixels=_limits().max_image_pixels),
+        max_pixels=_limits().max_image_pixels,
+    )
+    for item in items:
+        if isinstance(item, Refusal):
+            yield item
+            continue
+        if journal is not None:
+            journal.add(item.name, item.head.content, item.seen)
+        record = record_of(item.name, item.seen, model, rule)
+        yield _Image(record, item.head.header)
+
+
+def seen_images(
+    files: Iterable[SourceFile],
+    detector: Detector,
+    *,
+    floor: float,
+    max_pixels: int,
+    workers: int = STREAMS,
+) -> Iterator[SeenImage | Refusal]:
+    """Yield what the net sees on each image, in order, or why it cannot.
+
+    Args:
+        floor: the least confidence that is kept.
+        max_pixels: of an image.
+        workers: threads.
+    """
+    heads: dict[str, FileHead] = {}
+
+    def read(file: SourceFile) -> bytes:
+        data = file.read()
+        heads[file.name] = FileHead.of(data, file.name, max_pixels=max_pixels)
+        return data
+
+    items = detect_many(
+        detector,
+        (ImageSource(file.name, partial(read, file)) for file in files),
+        floor=floor,
+        load=loader_for(detector, max_pixels=max_pixels),
+        workers=workers,
     )
     for item in items:
         head = heads.pop(item.name, None)
         if item.size is None or item.candidates is None or head is None:
             yield Refusal(item.name, str(item.error))
-            continue
-        seen = Seen(item.size, item.candidates)
-        if journal is not None:
-            journal.add(item.name, head.content, seen)
-        yield _Image(_record(item.name, seen, model, rule), head.header)
+        else:
+            yield SeenImage(item.name, head, Seen(item.size, item.candidates))
 
 
 def _known_images(
@@ -315,32 +380,24 @@ def _known_images(
 ) -> dict[str, _Image]:
     """Return the images that an interrupted run has done and that did not change."""
     known: dict[str, _Image] = {}
-    heads: dict[str, _FileHead] = {}
+    max_pixels = _limits().max_image_pixels
     for file in files:
         if journal is None or file.name not in journal:
             continue
         # A file that cannot be read is unknown; it is refused when its turn comes.
         with contextlib.suppress(ImageBaseError, OSError):
-            _read(file, heads)
-            head = heads.pop(file.name)
+            head = FileHead.of(file.read(), file.name, max_pixels=max_pixels)
             seen = journal.find(file.name, head.content)
             if seen is not None:
-                record = _record(file.name, seen, model, rule)
+                record = record_of(file.name, seen, model, rule)
                 known[file.name] = _Image(record, head.header)
     return known
 
 
-def _read(file: SourceFile, heads: dict[str, _FileHead]) -> bytes:
-    data = file.read()
-    max_pixels = _limits().max_image_pixels
-    header = read_header(data, file_name=file.name, max_pixels=max_pixels)
-    heads[file.name] = _FileHead(fingerprint(data), header)
-    return data
-
-
-def _record(
+def record_of(
     name: str, seen: Seen, model: DetectionModel, rule: SelectionRule
 ) -> ImageRecord:
+    """Return the record of an image, named by its file."""
     # Two files may have the same content: here the name tells them apart.
     return ImageRecord(
         image_id=name,

@@ -25,6 +25,11 @@ class RuntimeOption(StrEnum):
     OPENCV = "opencv"
 
 
+class Engine(StrEnum):
+    LOCAL = "local"
+    RAY = "ray"
+
+
 class DetectionMode(StrEnum):
     FAST = "fast"
     ACCURATE = "accurate"
@@ -100,8 +105,21 @@ _Quality = Annotated[
         "mirrored and in four tiles), about six times the work.",
     ),
 ]
-_Engine = Annotated[str, typer.Option("--engine", help="local: on this machine.")]
-_RayAddress = Annotated[str | None, typer.Option("--ray-address", hidden=True)]
+_Engine = Annotated[
+    Engine,
+    typer.Option(
+        "--engine",
+        help="local: on this machine; ray: on the machines of a Ray cluster.",
+    ),
+]
+_RayAddress = Annotated[
+    str | None,
+    typer.Option(
+        "--ray-address",
+        help="The cluster that --engine ray runs on, such as auto or 10.0.0.1:6379. "
+        "Default: Ray is started on this machine.",
+    ),
+]
 _InputSize = Annotated[
     int | None,
     typer.Option(
@@ -132,7 +150,7 @@ def annotate(
     runtime: _Runtime = RuntimeOption.AUTO,
     precision: _Precision = Precision.AUTO,
     quality: _Quality = DetectionMode.FAST,
-    engine: _Engine = "local",
+    engine: _Engine = Engine.LOCAL,
     ray_address: _RayAddress = None,
     input_size: _InputSize = None,
     resume: _Resume = True,
@@ -147,7 +165,8 @@ def annotate(
     from imagebase.batch.run import annotate as run
     from imagebase.detection.detection_model import load_model
 
-    _refuse_other_engines(engine, ray_address)
+    if ray_address is not None and engine is Engine.LOCAL:
+        refuse("--ray-address goes with --engine ray; add that, or leave it out.")
     _refuse_contradictions(runtime, precision, input_size)
     with reported_errors(), progress_bar(quiet=quiet) as on_progress:
         loaded = load_model(
@@ -166,6 +185,8 @@ def annotate(
             nms=nms,
             labels=[name.strip() for name in labels.split(",") if name.strip()],
             resume=resume,
+            engine=engine.value,
+            ray_address=ray_address,
             on_progress=lambda done, total: on_progress("Annotating", done, total),
         )
     for remark in summary.remarks:
@@ -177,13 +198,6 @@ def annotate(
     if not summary.images:
         say(f"No image of {source} could be annotated.")
         raise typer.Exit(FAILED)
-
-
-def _refuse_other_engines(engine: str, ray_address: str | None) -> None:
-    if engine == "ray" or ray_address is not None:
-        refuse("Ray comes in a later version; annotate on this machine for now.")
-    if engine != "local":
-        refuse(f"There is no engine {engine!r}; give local, or leave it out.")
 
 
 def _refuse_contradictions(

@@ -3,7 +3,7 @@
 import logging
 import time
 from dataclasses import replace
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -86,7 +86,13 @@ class LoadedModel:
     """
 
     def __init__(
-        self, model: Model, *, sha256: str, adapter: Adapter, runtime: Runtime
+        self,
+        model: Model,
+        *,
+        sha256: str,
+        adapter: Adapter,
+        runtime: Runtime,
+        asked_size: int | None = None,
     ) -> None:
         self.name = model.name
         self.labels = model.labels
@@ -99,6 +105,13 @@ class LoadedModel:
         self.precision = runtime.precision
         self._adapter = adapter
         self._runtime = runtime
+        self._model = model
+        self._asked_size = asked_size
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the content of the files: it can be loaded on another machine."""
+        options = (self.runtime, self.precision, self._asked_size)
+        return _loaded_again, (self._model, *read_files(self._model), *options)
 
     def candidates(
         self,
@@ -227,9 +240,29 @@ def loaded_from(
     except ModelLoadError as error:
         raise ModelLoadError(f"{model.name}: {error}") from error
     sha256 = _digest(model, graph, weights)
-    detector = LoadedModel(model, sha256=sha256, adapter=adapter, runtime=loaded)
+    detector = LoadedModel(
+        model, sha256=sha256, adapter=adapter, runtime=loaded, asked_size=input_size
+    )
     log_loaded(detector, time.monotonic() - started)
     return detector
+
+
+def _loaded_again(
+    model: Model,
+    graph: bytes,
+    weights: bytes | None,
+    runtime: str,
+    precision: str,
+    input_size: int | None,
+) -> LoadedModel:
+    return loaded_from(
+        model,
+        graph,
+        weights,
+        runtime=runtime,
+        precision=precision,
+        input_size=input_size,
+    )
 
 
 def log_loaded(detector: Detector, seconds: float) -> None:

@@ -4,10 +4,14 @@ Such a file may make a runtime crash, hang, fill the memory or run code that is 
 ours; it then ends that process, and who asked gets one sentence.
 """
 
+import shutil
+import tempfile
 import time
+import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -109,6 +113,8 @@ class IsolatedModel:
         self.sha256 = sha256_of_model(model)
         self.model_id = model_id_of(model, self.sha256)
         self.passes, self.voters = ONE_PASS, ()
+        self._model, self._memory_bytes = model, memory_bytes
+        self._asked_size = input_size
         asked = {
             "name": model.name,
             "labels": model.labels,
@@ -127,6 +133,11 @@ class IsolatedModel:
         self.input_size = self.wanted = ready.input_size
         self.runtime, self.precision = ready.runtime, ready.precision
         log_loaded(self, time.monotonic() - started)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the content of the files: it can be run on another machine."""
+        options = (self.runtime, self.precision, self._asked_size, self._memory_bytes)
+        return _run_again, (self._model, *read_files(self._model), *options)
 
     def candidates(
         self,
@@ -183,6 +194,36 @@ class IsolatedModel:
             ) from error
         _raise_misread(answer)
         return _Ready.of(answer.values)
+
+
+def _run_again(
+    model: Model,
+    graph: bytes,
+    weights: bytes | None,
+    runtime: str,
+    precision: str,
+    input_size: int | None,
+    memory_bytes: int,
+) -> IsolatedModel:
+    folder = Path(tempfile.mkdtemp(prefix="imagebase-model-"))
+    here = replace(
+        model,
+        graph=folder / model.graph.name,
+        weights=None if weights is None else folder / _WEIGHTS,
+    )
+    here.graph.write_bytes(graph)
+    if here.weights is not None and weights is not None:
+        here.weights.write_bytes(weights)
+    isolated = IsolatedModel(
+        here,
+        runtime=runtime,
+        precision=precision,
+        input_size=input_size,
+        memory_bytes=memory_bytes,
+    )
+    # Its process is started again from these files.
+    weakref.finalize(isolated, shutil.rmtree, folder, ignore_errors=True)
+    return isolated
 
 
 class _Ready(NamedTuple):

@@ -6,6 +6,7 @@ the process's first OpenVINO tensor at once hang, so the first run is done alone
 `cv2.dnn` net keeps its input between calls, so only one thread may use it at a time.
 """
 
+import os
 import queue
 import sys
 import threading
@@ -18,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imagebase.errors import ModelLoadError
+from imagebase.settings import read_inference_threads
 
 if TYPE_CHECKING:
     import openvino
@@ -147,11 +149,15 @@ class OpenVinoRuntime:
 
 
 def _options(precision: str) -> dict[str, object]:
-    return {
+    options: dict[str, object] = {
         "INFERENCE_PRECISION_HINT": precision,
         "NUM_STREAMS": STREAMS,
         "ENABLE_CPU_PINNING": False,
     }
+    if threads := read_inference_threads(os.environ):
+        options["INFERENCE_NUM_THREADS"] = threads
+        options["NUM_STREAMS"] = min(STREAMS, threads)
+    return options
 
 
 class OpenCvRuntime:

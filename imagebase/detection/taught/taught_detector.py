@@ -1,7 +1,7 @@
 """A taught model as a detector: two nets, then what was learned from the examples."""
 
 import hashlib
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,6 +47,11 @@ class TaughtDetector:
         self.input_size = net.net_size
         self.runtime = net.runtime.name
         self.precision = net.runtime.precision
+        self._identity = identity
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the taught model; the nets are those of the machine it goes to."""
+        return _taught_again, (self.model, self.name, self._identity)
 
     def candidates(
         self,
@@ -93,6 +98,10 @@ def _is_another(
     is_there = pairwise_iou(xyxy, xyxy) >= _SAME_OBJECT_IOU
     another: NDArray[np.bool_] = (is_other & is_surer & is_there).any(axis=1)
     return another
+
+
+def _taught_again(model: TaughtModel, name: str, identity: str) -> TaughtDetector:
+    return TaughtDetector(model, name=name, identity=identity)
 
 
 def load_taught(model: Model) -> TaughtDetector:

@@ -1,0 +1,213 @@
+"""Ray on a cluster of several nodes, which this machine plays."""
+
+import json
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from ray.cluster_utils import Cluster
+
+from imagebase.batch.parts import parts_in
+from imagebase.batch.ray_engine import RayRun, imported_ray
+from imagebase.batch.resume import JournalKey
+from imagebase.batch.run import RAY, annotate
+from imagebase.detection.detection_model import load_model
+from imagebase.detection.selection_rule import SelectionRule
+from imagebase.errors import WorkerError
+from imagebase.images.scan import SourceFile
+from imagebase.settings import SAMPLES_FOLDER, Limits
+from tests.batch.test_resume import linked_samples
+from tests.batch.test_run import contents_of
+from tests.conftest import SHARED_DATA
+from tests.detection.darknet.darknet_models import write_one_box_model
+
+# Ray warns of its own options, and leaves sockets to the garbage collector.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*is deprecated:DeprecationWarning:ray"),
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+STORE = {"object_store_memory": 100_000_000}
+FORMATS = ["coco", "csv", "yolo"]
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    """A cluster whose head runs no workers, and a node of one core that does."""
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    cluster = Cluster(
+        initialize_head=True,
+        head_node_args={"num_cpus": 0, "include_dashboard": False, **STORE},
+    )
+    cluster.add_node(num_cpus=1, **STORE)
+    ray = imported_ray()
+    ray.init(cluster.address, log_to_driver=False, logging_level="error")
+    yield cluster
+    ray.shutdown()
+    cluster.shutdown()
+
+
+@pytest.fixture(scope="module")
+def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """COCO's 128 photographs (the samples where they are absent), and a bad one."""
+    folder = tmp_path_factory.mktemp("photographs") / "in"
+    real = SHARED_DATA / "coco_val_dev128" / "images"
+    if real.is_dir():
+        folder.mkdir()
+        for path in real.iterdir():
+            (folder / path.name).symlink_to(path)
+    else:
+        linked_samples(folder, times=3)
+    (folder / "000 no image.jpg").write_bytes(b"no image")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def pets(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A model that was added, and so runs in a process of its own."""
+    return str(write_one_box_model(tmp_path_factory.mktemp("models") / "pets"))
+
+
+@pytest.fixture(scope="module")
+def expected(photographs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the local engine writes for them."""
+    output = tmp_path_factory.mktemp("local") / "out"
+    annotate(photographs, output, formats=FORMATS)
+    return output
+
+
+def check_same(output: Path, expected: Path) -> None:
+    """Check that label files are equal to the byte, and reports but for the times."""
+    reports = [
+        json.loads((each / "run.json").read_text()) for each in (output, expected)
+    ]
+    for report in reports:
+        for key in ("seconds", "images_per_second", "load_seconds"):
+            del report[key]
+        del report["settings"]["engine"]
+    assert reports[0] == reports[1]
+    ours, theirs = contents_of(output), contents_of(expected)
+    assert ours.keys() == theirs.keys()
+    assert [n for n in ours if ours[n] != theirs[n] and n != "run.json"] == []
+
+
+def at(images: int, action: Callable[[], object]) -> Callable[[int, int], None]:
+    """Return what acts once as soon as so many images are done."""
+    left = [action]
+
+    def on_progress(done: int, total: int) -> None:
+        if done >= images and left:
+            left.pop()()
+
+    return on_progress
+
+
+def kill_a_worker(cluster: Cluster) -> None:
+    """Kill a process of the cluster that runs the model."""
+    raylets = {
+        started.process.pid
+        for node in cluster.list_all_nodes()
+        for started in node.all_processes["raylet"]
+    }
+    found = [
+        int(folder.name)
+        for folder in Path("/proc").glob("[0-9]*")
+        if _parent_of(folder) in raylets
+        and b"MapWorker" in (folder / "cmdline").read_bytes()
+    ]
+    os.kill(found[0], signal.SIGKILL)
+
+
+def _parent_of(process: Path) -> int:
+    try:
+        return int((process / "stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:  # it has ended
+        return -1
+
+
+def test_removed_node_costs_no_result(
+    cluster: Cluster, photographs: Path, expected: Path, tmp_path: Path
+) -> None:
+    other = cluster.add_node(num_cpus=1, **STORE)
+    cluster.wait_for_nodes()
+    annotate(
+        photographs,
+        tmp_path / "out",
+        formats=FORMATS,
+        engine=RAY,
+        on_progress=at(20, lambda: cluster.remove_node(other, allow_graceful=False)),
+    )
+    check_same(tmp_path / "out", expected)
+
+
+def test_killed_worker_costs_no_result(
+    cluster: Cluster, photographs: Path, expected: Path, tmp_path: Path
+) -> None:
+    annotate(
+        photographs,
+        tmp_path / "out",
+        formats=FORMATS,
+        engine=RAY,
+        on_progress=at(20, lambda: kill_a_worker(cluster)),
+    )
+    check_same(tmp_path / "out", expected)
+
+
+def test_interrupted_run_resumes_with_what_did_not_change(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    source = linked_samples(tmp_path / "in", times=1)
+    output = tmp_path / "out"
+
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        annotate(source, output, engine=RAY, on_progress=at(4, interrupt))
+    parts = parts_in(output)
+    done = [name for names in parts.names().values() for name in names]
+    assert 4 <= len(done) < 16
+    changed, gone = done[:2]
+    (source / changed).unlink()
+    (source / changed).write_bytes((source / gone).read_bytes())
+    (source / gone).unlink()
+    # Half of another part: as after a crash of the machine, not of a worker.
+    (parts.folder / "000777.parquet").write_bytes(b"PAR1")
+    resumed = annotate(source, output, engine=RAY)
+    assert (resumed.resumed, resumed.images) == (len(done) - 2, 15)
+    assert not parts.folder.exists()
+    annotate(source, tmp_path / "local")
+    check_same(output, tmp_path / "local")
+
+
+def test_zip_is_opened_by_each_worker(
+    cluster: Cluster, tmp_path: Path, pets: str
+) -> None:
+    source = linked_samples(tmp_path / "in", times=1)
+    archive = shutil.make_archive(str(tmp_path / "in"), "zip", source)
+    annotate(archive, tmp_path / "ray", model=pets, engine=RAY)
+    annotate(archive, tmp_path / "local", model=pets)
+    check_same(tmp_path / "ray", tmp_path / "local")
+
+
+def test_worker_that_does_not_see_the_images_is_named(
+    cluster: Cluster, tmp_path: Path, pets: str
+) -> None:
+    parts = parts_in(tmp_path)
+    parts.begin(JournalKey("", 416, "openvino", "f32", 0.01), resume=False)
+    model, nowhere = load_model(pets), tmp_path / "nowhere"
+    run = RayRun(model, SelectionRule(0.25, 0.45), str(nowhere), parts, Limits())
+    with pytest.raises(WorkerError, match=r"The machine \S+ does not see .*nowhere"):
+        run.annotate([SourceFile("a.jpg", bytes)])
+
+
+def test_missing_extra_and_unreachable_cluster_are_sentences(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(WorkerError, match=r'run `pip install "imagebase\[scale\]"`'):
+        annotate(SAMPLES_FOLDER, tmp_path, engine=RAY)
