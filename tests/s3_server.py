@@ -4,6 +4,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
+from urllib.request import Request, urlopen
 
 import pytest
 from fsspec import get_filesystem_class, url_to_fs
@@ -43,6 +44,11 @@ def make_bucket(name: str) -> None:
     url_to_fs("s3://", skip_instance_cache=True)[0].mkdir(name)
 
 
+def _forget_all(port: int) -> None:
+    url = f"http://127.0.0.1:{port}/moto-api/reset"
+    urlopen(Request(url, method="POST")).close()
+
+
 @contextmanager
 def s3_server(bucket: str) -> Iterator[dict[str, str]]:
     """Run a server with an empty bucket; yield the environment, which is also set."""
@@ -55,8 +61,10 @@ def s3_server(bucket: str) -> Iterator[dict[str, str]]:
             for name, value in variables.items():
                 patch.setenv(name, value)
             get_filesystem_class("s3").clear_instance_cache()
+            _forget_all(port)  # of another server: they share what they hold
             make_bucket(bucket)
             yield variables
+            _forget_all(port)
     finally:
         get_filesystem_class("s3").clear_instance_cache()
         server.stop()

@@ -32,6 +32,8 @@ LONG_RUNNING: Final = frozenset(
 )
 # Take every core, or change the environment: jobs of two datasets wait in line.
 ONE_AT_A_TIME: Final = frozenset({"train", "install"})
+# Of what a dead process began, another one continues all but changes to its software.
+NOT_CONTINUED: Final = frozenset({"install"})
 HEARTBEAT_SECONDS: Final = LEASE.total_seconds() / 3
 # A progress bar needs no more, and each report is a write that waits for the disk.
 REPORT_SECONDS: Final = 0.5
@@ -194,6 +196,10 @@ class JobRunner:
         self._unstored: dict[str, _Ended] = {}
         self._is_recovered = False
         self._recover()
+        if store.is_on_a_server:
+            # Other processes work on the same jobs: theirs are seen when they die.
+            with self._lock:
+                self._start_heart()
 
     def submit(self, scope: Scope, kind: str, parameters: JsonObject) -> str:
         """Queue a job, start a worker, and return its id.
@@ -424,7 +430,10 @@ class JobRunner:
                 del self._unstored[claim_id]
         if not self._is_recovered:
             self._recover()
-        self.store.interrupt_expired_jobs()
+        kinds = [kind for kind in self._handlers if kind not in NOT_CONTINUED]
+        continued = self.store.continue_expired_jobs(kinds)
+        if continued:
+            _log.warning("Jobs of an ended process continue here: %s", continued)
         if self.store.has_queued_jobs(list(self._handlers)):
             self._start_worker()
 

@@ -22,12 +22,14 @@ from sqlalchemy import (
 
 from imagebase.annotation import new_id, utc_now
 from imagebase.errors import JobError, NotFoundError
-from imagebase.store.column_types import AnyRow, JsonObject
-from imagebase.store.repository import StorePart
+from imagebase.store.column_types import AnyRow, AnySelect, JsonObject
+from imagebase.store.repository import StorePart, dataset_lock
 from imagebase.store.scope import Scope
 from imagebase.store.tables import datasets, jobs
 
 LEASE: Final = timedelta(seconds=30)
+# A job that ends its process each time must not end one after the other.
+_MOST_RESTARTS: Final = 2
 _SHORTEST_SECONDS: Final = 1e-6  # what a clock tells apart
 _GONE: Final = "This job no longer exists; start it again."
 _CLAIM_LOCK: Final = "claim a job"
@@ -199,6 +201,7 @@ class Jobs(StorePart):
                 claim_id=None,
                 error=None,
                 finished_at=None,
+                restarts=None,
             )
 
     def claim_job(
@@ -322,6 +325,45 @@ class Jobs(StorePart):
         with self._database.write() as connection:
             _interrupt(connection, jobs.c.lease_until <= utc_now())
 
+    def continue_expired_jobs(self, kinds: Collection[str]) -> list[str]:
+        """Queue the running jobs again whose worker has not been heard of.
+
+        One that was to be cancelled is. One of another kind, that was queued so twice
+        already, or beside which another of its kind is active, is interrupted: a person
+        decides.
+
+        Returns:
+            The ids of those that were queued.
+        """
+        with self._database.read() as connection:
+            found = connection.execute(_expired()).all()
+        return [
+            row.job_id
+            for row in found
+            if self._continue(Scope(row.owner_id, row.dataset_id, row.who), row, kinds)
+        ]
+
+    def _continue(self, scope: Scope, row: AnyRow, kinds: Collection[str]) -> bool:
+        mine = and_(jobs.c.job_id == row.job_id, jobs.c.lease_until <= utc_now())
+        may = row.kind in kinds and (row.restarts or 0) < _MOST_RESTARTS
+        with self._database.write(dataset_lock(scope)) as connection:
+            if row.cancel_requested:
+                _end(connection, mine, JobState.CANCELLED)
+                return False
+            if not may or _has_active(connection, scope, row.kind):
+                _interrupt(connection, mine)
+                return False
+            done = connection.execute(
+                update(jobs)
+                .where(jobs.c.state == JobState.RUNNING.value, mine)
+                .values(
+                    state=JobState.QUEUED.value,
+                    claim_id=None,
+                    restarts=(row.restarts or 0) + 1,
+                )
+            )
+        return done.rowcount > 0
+
     def running_workers(self) -> set[str]:
         """Return the workers that hold a job."""
         query = select(jobs.c.worker).where(jobs.c.state == JobState.RUNNING.value)
@@ -405,10 +447,23 @@ def _set(connection: Connection, job_id: str, **values: object) -> None:
 
 
 def _interrupt(connection: Connection, which: ColumnElement[bool]) -> None:
+    _end(connection, which, JobState.INTERRUPTED)
+
+
+def _end(connection: Connection, which: ColumnElement[bool], state: JobState) -> None:
     connection.execute(
         update(jobs)
         .where(jobs.c.state == JobState.RUNNING.value, which)
-        .values(state=JobState.INTERRUPTED.value, claim_id=None, finished_at=utc_now())
+        .values(state=state.value, claim_id=None, finished_at=utc_now())
+    )
+
+
+def _expired() -> AnySelect:
+    """Return the running jobs whose lease ran out, with their owners."""
+    return (
+        select(jobs, datasets.c.owner_id)
+        .join(datasets, datasets.c.dataset_id == jobs.c.dataset_id)
+        .where(jobs.c.state == JobState.RUNNING.value, jobs.c.lease_until <= utc_now())
     )
 
 
@@ -422,16 +477,19 @@ def _after_the_newest(connection: Connection, scope: Scope) -> datetime:
 
 
 def _refuse_second(connection: Connection, scope: Scope, kind: str) -> None:
+    if _has_active(connection, scope, kind):
+        raise JobError(
+            f"This dataset has a job of this kind ({kind}) already; "
+            "wait for it or cancel it."
+        )
+
+
+def _has_active(connection: Connection, scope: Scope, kind: str) -> bool:
     query = select(jobs).where(
         jobs.c.dataset_id == scope.dataset_id, jobs.c.kind == kind, _is_active()
     )
     now = utc_now()
-    for row in connection.execute(query):
-        if _state(row, now).is_active:
-            raise JobError(
-                f"This dataset has a job of this kind ({kind}) already; "
-                "wait for it or cancel it."
-            )
+    return any(_state(row, now).is_active for row in connection.execute(query))
 
 
 def _state(row: AnyRow, now: datetime) -> JobState:

@@ -83,6 +83,11 @@ class Store(
         """Where the rows are, without a password."""
         return self._database.engine.url.render_as_string(hide_password=True)
 
+    @property
+    def is_on_a_server(self) -> bool:
+        """Say whether a database server holds the rows, for processes anywhere."""
+        return self._database.path is None
+
     def copy_database_if_due(self, should_stop: Callable[[], bool]) -> Path | None:
         """Copy a SQLite database with images, at most daily; return the new copy.
 

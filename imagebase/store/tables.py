@@ -23,7 +23,7 @@ from sqlalchemy import (
 from imagebase.store.column_types import BigKey, CleanJson, CleanText, UtcTime
 
 # The migration that the tables below agree with.
-SCHEMA_REVISION: Final = "0006"
+SCHEMA_REVISION: Final = "0007"
 
 metadata = MetaData(
     naming_convention={
@@ -362,6 +362,7 @@ learning = Table(
 )
 
 # rate_from_*: where this attempt's progress began; the rate is measured from there.
+# restarts: how often it was queued again because its process had died; None for 0.
 jobs = Table(
     "jobs",
     metadata,
@@ -387,6 +388,7 @@ jobs = Table(
     Column("created_at", UtcTime, nullable=False),
     Column("started_at", UtcTime),
     Column("finished_at", UtcTime),
+    Column("restarts", Integer),
     Index(None, "dataset_id", "created_at"),
     Index(None, "state", "created_at"),
 )

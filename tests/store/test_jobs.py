@@ -270,3 +270,44 @@ def test_job_after_the_clock_was_set_back_is_the_newest(
     monkeypatch.setattr("imagebase.store.jobs.utc_now", lambda: yesterday)
     newest = store.submit_job(scope, "annotate", {})
     assert store.jobs(scope)[0].job_id == newest
+
+
+def test_expired_job_is_continued_twice_and_then_left_to_a_person(
+    store: Store, scope: Scope
+) -> None:
+    job_id = _claim(store, scope, {}).job_id
+    for _ in range(2):
+        _set(store, lease_until=utc_now() - timedelta(seconds=1))
+        assert store.continue_expired_jobs(KINDS) == [job_id]
+        assert store.continue_expired_jobs(KINDS) == []
+        assert store.claim_job("host:2:b", KINDS) is not None
+    _set(store, lease_until=utc_now() - timedelta(seconds=1))
+    assert store.continue_expired_jobs(KINDS) == []
+    assert store.job(scope, job_id).state is JobState.INTERRUPTED
+    store.resume_job(scope, job_id)
+    store.claim_job("host:2:b", KINDS)
+    _set(store, lease_until=utc_now() - timedelta(seconds=1))
+    assert store.continue_expired_jobs(KINDS) == [job_id]
+
+
+def test_expired_job_is_not_continued_beside_its_successor(
+    store: Store, scope: Scope
+) -> None:
+    left = _claim(store, scope, {}).job_id
+    _set(store, lease_until=utc_now() - timedelta(seconds=1))
+    store.submit_job(scope, "annotate", {})
+    assert store.continue_expired_jobs(KINDS) == []
+    assert store.job(scope, left).state is JobState.INTERRUPTED
+
+
+@pytest.mark.parametrize("kind", ["annotate", "install"])
+def test_expired_job_is_cancelled_where_it_was_to_be(
+    kind: str, store: Store, scope: Scope
+) -> None:
+    store.submit_job(scope, kind, {})
+    claimed = store.claim_job("host:1:a", [kind])
+    assert claimed is not None
+    store.cancel_job(scope, claimed.job_id)
+    _set(store, lease_until=utc_now() - timedelta(seconds=1))
+    assert store.continue_expired_jobs(["annotate"]) == []
+    assert store.job(scope, claimed.job_id).state is JobState.CANCELLED
