@@ -37,6 +37,7 @@ app.add_typer(models.app, name="models")
 app.command("serve")(serve.serve)
 app.command("backup")(backup.backup)
 app.command("restore")(backup.restore)
+app.command("move")(backup.move)
 
 
 def _show_version(is_given: bool) -> None:

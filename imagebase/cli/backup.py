@@ -1,6 +1,7 @@
-"""The `backup` and `restore` commands: whole datasets of the app, of any size."""
+"""The `backup`, `restore` and `move` commands: whole datasets, of any size."""
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -8,8 +9,10 @@ import typer
 
 from imagebase.cli.console import (
     FAILED,
+    Quiet,
     local_path,
     plain,
+    progress_bar,
     refuse,
     reported_errors,
     say,
@@ -31,6 +34,27 @@ _Copy = Annotated[
         "--database",
         help="In place of a zip: a copy of the whole SQLite database, from the folder "
         "database-copies beside it. Stop the app first.",
+    ),
+]
+
+
+_NewDatabase = Annotated[
+    str,
+    typer.Option(
+        "--database",
+        envvar="IMAGEBASE_NEW_DATABASE_URL",
+        metavar="URL",
+        help="An empty database, such as postgresql://user@host/name. Give a URL with "
+        "a password by the variable instead.",
+    ),
+]
+_NewStorage = Annotated[
+    str,
+    typer.Option(
+        "--storage",
+        envvar="IMAGEBASE_NEW_STORAGE_URL",
+        metavar="PLACE",
+        help="A folder, or a URL such as s3://bucket/images. Default: images stay.",
     ),
 ]
 
@@ -116,3 +140,34 @@ def _restore_database(copy: Path) -> None:
     show(plain(f"{database.path}: as of {made_at(copy):%Y-%m-%d %H:%M} UTC"))
     if former is not None:
         say(f"The former database is now {former}.")
+
+
+def move(
+    database: _NewDatabase, storage: _NewStorage = "", quiet: Quiet = False
+) -> None:
+    """Copy all datasets to another database, and their images to another place.
+
+    Stop the app first. What is copied is read back and compared; the old database and
+    images stay. Run it again to resume.
+    """
+    from imagebase.store.store_copy import copy_store
+
+    with reported_errors(), progress_bar(quiet=quiet) as on_progress:
+        here = settings()
+        there = replace(
+            here, database_url=database, storage_url=storage or here.storage_url
+        )
+        done = copy_store(here, there, on_progress=on_progress)
+    for name in done.missing:
+        say(f"Without its file, which was missing or damaged before: {name}")
+    verb = "Already there" if done.was_there else "Copied"
+    show(
+        f"{verb}, read back and compared: {plural(done.datasets, 'dataset')}, "
+        f"{plural(done.images, 'image')} ({done.byte_count / 1e6:,.1f} MB), "
+        f"{plural(done.boxes, 'box')}, {plural(done.rows, 'row')} in all."
+    )
+    show(
+        "Set IMAGEBASE_DATABASE_URL"
+        f"{' and IMAGEBASE_STORAGE_URL' if storage else ''} to the new place and start "
+        "the app. The old database and images are unchanged."
+    )
