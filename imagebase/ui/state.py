@@ -11,7 +11,11 @@ from functools import wraps
 from typing import Final, ParamSpec, TypeVar
 
 import streamlit as st
-from streamlit.runtime.scriptrunner import get_script_run_ctx
+from streamlit.runtime.scriptrunner import ScriptRunner, get_script_run_ctx
+from streamlit.runtime.scriptrunner_utils.script_run_context import (
+    RunLocation,
+    ThreadState,
+)
 
 from imagebase.annotation import ImageRecord, utc_now
 from imagebase.editing.conflicts import Conflict
@@ -388,6 +392,28 @@ def delete_dataset() -> None:
 def has_images() -> bool:
     """Say whether the current dataset has images."""
     return any(services.store().progress(scope()).values())
+
+
+def _let_callbacks_finish() -> None:
+    """Let a rerun that is asked for meanwhile wait until a callback is done.
+
+    Streamlit would raise it inside the callback, at its next touch of session state,
+    take it for the callback's own `st.rerun()`, and never call it again: the click
+    would be lost, or half done. The script that follows is cut short instead.
+    """
+    raise_requests = ScriptRunner._maybe_handle_execution_control_request
+
+    def raise_outside_callbacks(runner: ScriptRunner) -> None:
+        is_running = runner._execing
+        if is_running and ThreadState.get().run_location is RunLocation.CALLBACK:
+            return
+        raise_requests(runner)
+
+    name = "_maybe_handle_execution_control_request"
+    setattr(ScriptRunner, name, raise_outside_callbacks)
+
+
+_let_callbacks_finish()
 
 
 def undisturbed(work: Callable[[], T], interruptions: list[BaseException]) -> T:

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 import streamlit as st
+from streamlit.testing.v1 import AppTest
 
 from imagebase.annotation import ImageRecord, Size
 from imagebase.ui import state
@@ -84,3 +85,30 @@ def test_a_late_click_of_another_page_draws_nothing(
     context.page_script_hash = "edit"
     state.reports_errors(lambda: None)()
     assert not done
+
+
+def interrupted_page() -> None:
+    import streamlit as st
+    from streamlit.runtime.scriptrunner import RerunData, get_script_run_ctx
+
+    from imagebase.ui import state  # noqa: F401 (callbacks finish with it)
+
+    def clicked() -> None:
+        context = get_script_run_ctx()
+        assert context is not None
+        assert context.script_requests is not None
+        # Another click is on its way.
+        context.script_requests.request_rerun(RerunData())
+        st.session_state["steps"] = 1
+        st.session_state["steps"] += 1
+
+    st.button("Approve", on_click=clicked)
+    st.text(f"{st.session_state.get('steps', 0)} steps done")
+
+
+def test_a_click_is_not_cut_short_by_the_next_one() -> None:
+    app = AppTest.from_function(interrupted_page, default_timeout=20).run()
+    app.button[0].click().run()
+    assert not app.exception
+    assert app.session_state["steps"] == 2
+    assert app.text[0].value == "2 steps done"

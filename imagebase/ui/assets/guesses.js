@@ -5,6 +5,7 @@
 const HOLD_MS = 250; // a drawing waits so long for its label: both are one step to undo
 const ASK_AGAIN_MS = 150;
 const MOST_TRIES = 40;
+const NO_ANSWER_MS = 4000; // the question may be lost
 const LATE_MS = 4000; // a person has looked on by then: a later guess is only shown
 const SELECTED_MS = 150; // Tab goes through boxes: only the one it stops at is looked at
 const GAP_PX = 6;
@@ -73,6 +74,7 @@ class Guesses {
       image, id: one.id, box: one.box, label: one.label, previous: memory.previous ?? "",
       attempt: tries, isFresh: isFresh ?? true,
     });
+    this.askLater(NO_ANSWER_MS);
   }
 
   // Send the held drawing.
@@ -95,6 +97,7 @@ class Guesses {
     const { of, editor } = this;
     if (of?.one.id !== id || image !== editor.image || of.labels) return;
     if (isPending) return this.askLater();
+    clearTimeout(this.askTimer);
     of.labels = labels;
     const one = editor.find(id);
     const isLabelled = one && this.mayLabel(one) && first && one.label !== first;
@@ -128,10 +131,10 @@ class Guesses {
     return isAsDrawn && !isInHand && !isLate && !editor.isBusy;
   }
 
-  askLater() {
-    if (this.of.tries >= MOST_TRIES) return;
+  askLater(wait = ASK_AGAIN_MS) {
     clearTimeout(this.askTimer);
-    this.askTimer = setTimeout(() => this.ask(), ASK_AGAIN_MS);
+    if (this.of.tries >= MOST_TRIES) return;
+    this.askTimer = setTimeout(() => this.ask(), wait);
   }
 
   // The box is finished with: another one is selected or begun.

@@ -12,6 +12,8 @@ const SAME_SPOT_PX = 8; // cycling and hiding hold until the pointer moves furth
 const SNAP_IOU = 0.4;
 const UNCHANGED_IOU = 0.97;
 const HINT_MS = 2500;
+const LOST_MS = 4000; // a question without an answer may be lost; then after twice the time
+const GIVEN_UP_MS = 60000;
 const TURN_MS = 120; // a wheel turns several times in a movement
 const MOST = 65535;
 const COLUMNS = 7;
@@ -77,6 +79,17 @@ class Pointing {
     if (!parcel || parcel.image === image) return;
     parcel.ask({ image });
     this.askedFor = image;
+    this.askAgain(image, LOST_MS);
+  }
+
+  // A question is lost where the page was drawn anew just then.
+  askAgain(image, wait) {
+    clearTimeout(this.lostTimer);
+    this.lostTimer = setTimeout(() => {
+      if (image !== this.editor.image || this.known || wait > GIVEN_UP_MS) return;
+      hub.parcels.get(`${this.editor.key}/known`)?.ask({ image });
+      this.askAgain(image, 2 * wait);
+    }, wait);
   }
 
   receiveLooks(parcel) {
@@ -424,6 +437,7 @@ class Pointing {
 
   stop() {
     this.stopResting();
+    clearTimeout(this.lostTimer);
     clearTimeout(this.answerTimer);
     clearTimeout(this.hintTimer);
   }
