@@ -167,7 +167,8 @@ def draw(record: ImageRecord, on_screen: OnScreen) -> None:
     proposals = by_image().get(record.image_id, ())
     if not proposals and not cache.classifiers():
         return
-    by = "the images that are tagged" if _classifier() is None else "the classifier"
+    is_by_model = _classifier() is not None
+    by = "the classifier" if is_by_model else "the images that are tagged"
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.caption("Proposed tags", width="content")
         for i, (tag, confidence) in enumerate(proposals):
@@ -189,6 +190,9 @@ def draw(record: ImageRecord, on_screen: OnScreen) -> None:
                 args=(record.image_id, partial(_take_here, record.image_id, tags)),
             )
         _choose_source("edit")
+    # Once it has ended, the page is drawn again.
+    if is_by_model and job_progress.is_active(job_progress.latest(CLASSIFY)):
+        job_progress.show(CLASSIFY)
 
 
 def _choose_source(page: str) -> None:

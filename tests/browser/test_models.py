@@ -1,5 +1,6 @@
 """Models of one's own, as a person adds them: dropped, examined, used, exported."""
 
+import hashlib
 import json
 import re
 import threading
@@ -9,13 +10,21 @@ from pathlib import Path
 from urllib.parse import urljoin
 from urllib.request import urlopen
 
+import numpy as np
 import pytest
 from playwright.sync_api import Page, expect
 
+from imagebase.annotation import ReviewStatus
+from imagebase.images.decode import encode_png
+from imagebase.images.scan import Incoming
+from imagebase.ingest.add_images import admit
+from imagebase.settings import Limits
+from imagebase.store import CandidatesKey
 from tests.browser.conftest import ROOT, Dataset
 from tests.browser.test_whole_path import go_to
 from tests.detection.darknet.darknet_models import write_one_box_model
 from tests.detection.onnx import hostile_models
+from tests.detection.onnx.onnx_builder import bright_or_dark
 from tests.detection.validation.test_broken_uploads import V8
 
 pytestmark = pytest.mark.browser
@@ -160,3 +169,53 @@ def test_hostile_model_ends_in_a_sentence_and_the_server_answers(
         asking.join()
     assert len(seconds) > 5
     assert max(seconds) < 1
+
+
+def shade(value: int) -> bytes:
+    """Return a photograph so bright that nothing but the light tells."""
+    noise = np.random.default_rng(value).integers(-9, 10, (48, 64, 3))
+    return encode_png((noise + value).astype(np.uint8))
+
+
+def test_classifier_is_dropped_and_proposes_tags(
+    models_page: Page, dataset: Dataset, tmp_path: Path
+) -> None:
+    page = models_page
+    files = [Incoming("night.png", shade(30)), Incoming("day.png", shade(230))]
+    admit(dataset.store, dataset.scope, files, limits=Limits())
+    night, day = dataset.records()
+    path = tmp_path / "light.onnx"
+    path.write_bytes(bright_or_dark())
+    drop(page, path)
+    expect(page.get_by_text("Classifier, 32 × 32 pixels, 2 classes")).to_be_visible()
+    name = f"Light {dataset.scope.dataset_id[:8]}"
+    keep(page, name)
+    page.goto(f"{dataset.at('edit')}&image={night.image_id[:12]}")
+    page.get_by_role("button", name="Source").click()
+    page.get_by_role("combobox", name="Tags are proposed by").click()
+    page.get_by_role("option", name=name).click()
+    take = page.locator(".st-key-tags-take-0 button")
+    expect(take.first).to_have_text(re.compile("dark"), timeout=60_000)
+    expect(page.get_by_role("slider", name="Minimum confidence")).to_be_visible()
+    page.keyboard.press("Escape")
+    take.first.click()
+    expect(take).to_have_count(0)
+    saved = dataset.store.record(dataset.scope, night.image_id)
+    assert (saved.tags, saved.status) == (("dark",), ReviewStatus.NEW)
+
+    page.goto(dataset.at("review"))
+    page.get_by_role("radio", name="Tags", exact=True).click()
+    expect(page.get_by_text(f"Tags are proposed by {name}.")).to_be_visible()
+    page.get_by_role("button", name="Take for all 1 image").click()
+    expect(page.get_by_text("is not that sure of any tag")).to_be_visible()
+    saved = dataset.store.record(dataset.scope, day.image_id)
+    assert (saved.tags, saved.status) == (("bright",), ReviewStatus.NEW)
+
+    page.goto(dataset.at("models"))
+    page.locator(f".st-key-models-delete-{name.replace(' ', '-')} button").click()
+    expect(page.get_by_text("Its tags are kept")).to_be_visible()
+    page.locator(".st-key-models-really_delete button").click()
+    expect(page.get_by_text(name)).to_have_count(0)
+    digest = hashlib.sha256(path.read_bytes() + b"family=classifier").hexdigest()
+    key = CandidatesKey(digest, 32, "f32", "single")
+    assert not dataset.store.has_candidates(dataset.scope, key)

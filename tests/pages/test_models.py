@@ -14,7 +14,7 @@ from imagebase.store import JobState
 from imagebase.store.taught_models import TaughtRow
 from imagebase.ui import services
 from tests.app_fixtures import Configure, NewTab, Tab, records, store, the_scope
-from tests.detection.onnx.onnx_builder import GraphBuilder
+from tests.detection.onnx.onnx_builder import GraphBuilder, bright_or_dark
 from tests.detection.onnx.onnx_graphs import speaking_model, yolox_output
 from tests.detection.onnx.onnx_layouts import NAMES, yolov6
 from tests.detection.taught.test_taught_file import some_model
@@ -315,3 +315,26 @@ def test_run_takes_what_is_chosen_when_it_is_pressed(page: Tab) -> None:
     page.press("annotate.run")  # in the same run of the page
     job = page.wait("annotate")
     assert job.parameters["model"] == "Pets"
+
+
+def test_classifier_is_brought_and_deleted(page: Tab) -> None:
+    drop(page, ("light.onnx", bright_or_dark()))
+    words = page.words().replace("\\", "")
+    assert "light.onnx: Classifier, 32 × 32 pixels, 2 classes." in words
+    assert "light.onnx names its 2 labels itself." in words
+    assert "kitchen.jpg: dark" in words
+    keep(page, "Light")
+    assert names() == ["Light"]
+    words = page.words()
+    assert "**Light** was added." in words
+    assert "Classifier · 32 × 32 px" in words
+    assert page.downloads() == ["Download"] * 5
+    page.press("models.try.Light")
+    assert "dark" in page.words()
+    page.open("annotate")
+    assert "Light" not in "".join(page.app.selectbox(key="annotate.model").options)
+    page.open("models")
+    page.press("models.delete.Light")
+    assert "Its tags are kept" in page.words()
+    page.press("models.really_delete")
+    assert not names()
