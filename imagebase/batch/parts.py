@@ -5,6 +5,7 @@ one step: a killed worker leaves all of a file or none of it. They take the plac
 journal that a run on one machine writes.
 """
 
+import contextlib
 import io
 import json
 import shutil
@@ -12,10 +13,11 @@ from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Se
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Final, overload
+from typing import Any, Final, NamedTuple, overload
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from fsspec.implementations.local import LocalFileSystem
 
 from imagebase.annotation import ImageRecord, Size, new_id
 from imagebase.batch.resume import (
@@ -29,10 +31,12 @@ from imagebase.batch.resume import (
 from imagebase.detection.candidates import pack, unpack
 from imagebase.errors import ExportError, StoreError
 from imagebase.images.decode import ImageHeader
+from imagebase.images.locations import Location
 
 FOLDER: Final = "run.parts"
 _KEY_FILE: Final = "key.json"
 _SUFFIX: Final = ".parquet"
+_BEGUN: Final = ".begun"
 # Raise it with the columns, and with the journal's version.
 _VERSION: Final = 1
 _PARTS_HELD: Final = 4
@@ -51,45 +55,55 @@ _COLUMNS: Final = pa.schema(
 _DAMAGED: Final = (pa.ArrowException, StoreError, LookupError, TypeError, ValueError)
 
 
+class Begun(NamedTuple):
+    """Tries of a part. lost: images that workers were lost at. at: the one in work."""
+
+    tries: int = 0
+    lost: tuple[str, ...] = ()
+    at: str = ""
+
+
 @dataclass(frozen=True)
 class Parts:
     """The files of one run in a folder; may be pickled, for workers to write to."""
 
-    folder: Path
+    location: Location
 
     def is_seen(self) -> bool:
         """Say whether this machine sees the folder that the run began in."""
-        return (self.folder / _KEY_FILE).is_file()
+        return self.location.read(_KEY_FILE) is not None
 
     def begin(self, key: JournalKey, *, resume: bool) -> None:
         """Make the folder; delete what was there unless it is to be resumed.
 
         Raises:
-            ExportError: it cannot be written.
+            ExportError, ImageReadError: it cannot be written or read.
         """
         head = json.dumps({"parts": _VERSION, **asdict(key)}).encode()
-        if resume and _content(self.folder / _KEY_FILE) == head:
+        if resume and self.location.read(_KEY_FILE) == head:
             return
         self.delete()
-        try:
-            self.folder.mkdir(parents=True)
-        except OSError as error:
-            raise _unwritable(self.folder, error) from error
         self._write(_KEY_FILE, head)
 
     def names(self) -> dict[str, list[str]]:
         """Return the files that each part has a result for, without refused ones."""
         found = {}
-        for path in sorted(self.folder.glob(f"[0-9]*{_SUFFIX}")):
-            images = (
-                item for item in self.read(path.stem) if isinstance(item, SeenImage)
-            )
-            found[path.stem] = [image.name for image in images]
+        for file in sorted(self.location.sizes()):
+            part = file.removesuffix(_SUFFIX)
+            if part.isdecimal() and part != file:
+                images = (
+                    item for item in self.read(part) if isinstance(item, SeenImage)
+                )
+                found[part] = [image.name for image in images]
         return found
 
     def read(self, part: str) -> list[SeenImage | Refusal]:
-        """Return what a part holds; nothing where it is missing or damaged."""
-        data = _content(self.folder / f"{part}{_SUFFIX}")
+        """Return what a part holds; nothing where it is missing or damaged.
+
+        Raises:
+            ImageReadError: the place does not answer.
+        """
+        data = self.location.read(part + _SUFFIX)
         if data is None:
             return []
         try:
@@ -106,25 +120,56 @@ class Parts:
         table = pa.Table.from_pylist([_row(item) for item in items], _COLUMNS)
         stream = io.BytesIO()
         pq.write_table(table, stream)
-        self._write(f"{part}{_SUFFIX}", stream.getvalue())
+        self._write(part + _SUFFIX, stream.getvalue())
+
+    def begun(self, part: str) -> Begun:
+        """Return how often a part was begun, and what is known of its lost workers."""
+        try:
+            entry = json.loads(self.location.read(part + _BEGUN) or b"{}")
+            return Begun(int(entry["tries"]), tuple(entry["lost"]), entry["at"])
+        except (ValueError, LookupError, TypeError):
+            return Begun()
+
+    def note(self, part: str, begun: Begun) -> None:
+        """Write down what `begun` returns if this worker is lost."""
+        self._write(part + _BEGUN, json.dumps(begun._asdict()).encode())
 
     def delete(self) -> None:
-        """Delete all files of the run."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        """Delete all files of the run.
+
+        Raises:
+            ExportError, ImageReadError: they cannot be listed or deleted.
+        """
+        if (folder := self.location.local_path) is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+        else:
+            self.location.delete(list(self.location.sizes()))
 
     def _write(self, name: str, data: bytes) -> None:
-        draft = self.folder / f".{name}-{new_id()}"
+        folder = self.location.local_path
+        if folder is None:
+            self.location.write(name, data)
+            return
+        draft = folder / f".{name}-{new_id()}"
         try:
+            folder.mkdir(parents=True, exist_ok=True)
             draft.write_bytes(data)
-            draft.replace(self.folder / name)
+            draft.replace(folder / name)
         except OSError as error:
-            draft.unlink(missing_ok=True)
-            raise _unwritable(self.folder, error) from error
+            with contextlib.suppress(OSError):
+                draft.unlink()
+            raise ExportError(
+                f"{folder} cannot be written ({error.strerror}); give a folder you may "
+                "write to with room in it."
+            ) from error
 
 
-def parts_in(output: Path) -> Parts:
-    """Return the parts of a run into this folder."""
-    return Parts(output.absolute() / FOLDER)
+def parts_in(output: Path | Location) -> Parts:
+    """Return the parts of a run into a folder of this machine, or behind a URL."""
+    if isinstance(output, Path):
+        path = str(output.absolute())
+        output = Location(path, LocalFileSystem(), path)
+    return Parts(output / FOLDER)
 
 
 class PartRecords(Sequence[ImageRecord]):
@@ -205,20 +250,6 @@ class PartHeaders(Mapping[str, ImageHeader]):
 
     def __len__(self) -> int:
         return len(self._records)
-
-
-def _content(path: Path) -> bytes | None:
-    try:
-        return path.read_bytes()
-    except OSError:
-        return None
-
-
-def _unwritable(folder: Path, error: OSError) -> ExportError:
-    return ExportError(
-        f"{folder} cannot be written ({error.strerror}); give a folder you may write "
-        "to with room in it."
-    )
 
 
 def _row(item: SeenImage | Refusal) -> dict[str, Any]:

@@ -23,13 +23,14 @@ from typing import Any, Final
 import imagebase
 from imagebase.annotation import LabelSet
 from imagebase.batch.output import AnnotatedImages
-from imagebase.batch.parts import PartHeaders, PartRecords, Parts
+from imagebase.batch.parts import Begun, PartHeaders, PartRecords, Parts
 from imagebase.batch.resume import FileHead, Refusal, SeenImage
 from imagebase.batch.run import record_of, seen_images
 from imagebase.detection.detection_model import DetectionModel, floor_of
 from imagebase.detection.detector import Detector
 from imagebase.detection.selection_rule import SelectionRule
 from imagebase.errors import ImageBaseError, WorkerError
+from imagebase.images.locations import is_url
 from imagebase.images.scan import SourceFile, scan_source
 from imagebase.settings import INFERENCE_THREADS, Limits
 
@@ -40,6 +41,8 @@ _PARTS_PER_WORKER: Final = 8
 _CORES_PER_WORKER: Final = 1
 # Of a Ray that is started here: names go through it, no pixels.
 _OBJECT_STORE_BYTES: Final = 200_000_000
+# After these, a part that workers were lost at is run one image at a time.
+_TRIES_OF_A_PART: Final = 3
 _NONE: Final = pickle.dumps([])
 
 _log: Final = logging.getLogger(__name__)
@@ -265,10 +268,10 @@ class _Job:
             )
         if not self.parts.is_seen():
             raise WorkerError(
-                f"does not see {self.parts.folder}; let the output be a folder that "
-                "all machines share."
+                f"does not see {self.parts.location.url}; let the output be a folder "
+                "that all machines share, or a URL such as s3://bucket/labels."
             )
-        if "://" not in self.source and not Path(self.source).exists():
+        if not is_url(self.source) and not Path(self.source).exists():
             raise WorkerError(
                 f"does not see {self.source}; give a folder that all machines share, "
                 "or a URL such as s3://bucket/photos."
@@ -312,13 +315,7 @@ class _Worker:
     def _annotated(self, part: str, given: list[SourceFile | str]) -> dict[str, Any]:
         files = [self._file(file) for file in given]
         kept = self._kept(part, files)
-        fresh = seen_images(
-            [file for file in files if file.name not in kept],
-            self._detector,
-            floor=self._job.floor,
-            max_pixels=self._job.limits.max_image_pixels,
-            workers=_CORES_PER_WORKER,
-        )
+        fresh = self._fresh(part, [file for file in files if file.name not in kept])
         items = [kept.get(file.name) or next(fresh) for file in files]
         if len(kept) < len(items):
             self._job.parts.write(part, items)
@@ -330,6 +327,34 @@ class _Worker:
             "resumed": len(kept),
             "refused": pickle.dumps(refused),
         }
+
+    def _fresh(
+        self, part: str, files: Sequence[SourceFile]
+    ) -> Iterator[SeenImage | Refusal]:
+        """Yield results; one image at a time where several workers were lost before."""
+        begun = self._job.parts.begun(part)
+        begun = begun._replace(tries=begun.tries + 1)
+        if begun.tries <= _TRIES_OF_A_PART:
+            self._job.parts.note(part, begun)
+            yield from self._seen(files)
+            return
+        lost = begun.lost + ((begun.at,) if begun.at else ())
+        for file in files:
+            if file.name in lost:
+                yield Refusal(file.name, f"{file.name}: workers were lost at it.")
+            else:
+                self._job.parts.note(part, Begun(begun.tries, lost, file.name))
+                yield from self._seen([file])
+        self._job.parts.note(part, Begun(begun.tries, lost))
+
+    def _seen(self, files: Sequence[SourceFile]) -> Iterator[SeenImage | Refusal]:
+        return seen_images(
+            files,
+            self._detector,
+            floor=self._job.floor,
+            max_pixels=self._job.limits.max_image_pixels,
+            workers=_CORES_PER_WORKER,
+        )
 
     def _kept(self, part: str, files: Sequence[SourceFile]) -> dict[str, SeenImage]:
         """Return what an earlier run wrote of the files that did not change since."""

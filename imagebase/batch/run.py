@@ -19,7 +19,7 @@ from imagebase.batch.output import (
     write_label_files,
     write_run_file,
 )
-from imagebase.batch.parts import parts_in
+from imagebase.batch.parts import Parts, parts_in
 from imagebase.batch.resume import (
     FileHead,
     Journal,
@@ -132,7 +132,8 @@ def annotate(
     if engine == RAY:
         # Workers have other working directories.
         source = source if is_url(source) else Path(source).absolute()
-        on_ray = _ray_run(loaded, rule, os.fspath(source), folder, ray_address)
+        parts = parts_in(upload.location if upload else folder)
+        on_ray = _ray_run(loaded, rule, os.fspath(source), parts, ray_address)
     summary = _run(source, folder, upload, loaded, rule, settings, on_progress, on_ray)
     _log.info("Run ended: %s", summary.in_words())
     return summary
@@ -195,7 +196,7 @@ def _run(
             if upload is not None:
                 upload.finish()
             journal.finish()
-            parts_in(output).delete()
+            parts_in(upload.location if upload else output).delete()
     return summary
 
 
@@ -203,12 +204,12 @@ def _ray_run(
     model: DetectionModel,
     rule: SelectionRule,
     source: str,
-    output: Path,
+    parts: Parts,
     address: str | None,
 ) -> "RayRun":
     from imagebase.batch.ray_engine import RayRun
 
-    return RayRun(model, rule, source, parts_in(output), _limits(), address)
+    return RayRun(model, rule, source, parts, _limits(), address)
 
 
 @contextlib.contextmanager

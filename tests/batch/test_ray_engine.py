@@ -6,24 +6,27 @@ import shutil
 import signal
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 from ray.cluster_utils import Cluster
 
-from imagebase.batch.parts import parts_in
+from imagebase.batch.parts import FOLDER, parts_in
 from imagebase.batch.ray_engine import RayRun, imported_ray
 from imagebase.batch.resume import JournalKey
 from imagebase.batch.run import RAY, annotate
 from imagebase.detection.detection_model import load_model
 from imagebase.detection.selection_rule import SelectionRule
 from imagebase.errors import WorkerError
+from imagebase.images.locations import open_location
 from imagebase.images.scan import SourceFile
-from imagebase.settings import SAMPLES_FOLDER, Limits
+from imagebase.settings import SAMPLES_FOLDER, Limits, settings
 from tests.batch.test_resume import linked_samples
-from tests.batch.test_run import contents_of
+from tests.batch.test_run import PNG, contents_of, folder_of
 from tests.conftest import SHARED_DATA
 from tests.detection.darknet.darknet_models import write_one_box_model
+from tests.s3_server import s3_server
 
 # Ray warns of its own options, and leaves sockets to the garbage collector.
 pytestmark = [
@@ -36,7 +39,14 @@ FORMATS = ["coco", "csv", "yolo"]
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[Cluster]:
+def bucket() -> Iterator[None]:
+    """An S3 server with a bucket `images`, in the environment of what starts later."""
+    with s3_server("images"):
+        yield
+
+
+@pytest.fixture(scope="module")
+def cluster(bucket: None) -> Iterator[Cluster]:
     """A cluster whose head runs no workers, and a node of one core that does."""
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     cluster = Cluster(
@@ -176,14 +186,15 @@ def test_interrupted_run_resumes_with_what_did_not_change(
     (source / changed).write_bytes((source / gone).read_bytes())
     (source / gone).unlink()
     # Half of another part: as after a crash of the machine, not of a worker.
-    (parts.folder / "000777.parquet").write_bytes(b"PAR1")
+    (output / FOLDER / "000777.parquet").write_bytes(b"PAR1")
     resumed = annotate(source, output, engine=RAY)
     assert (resumed.resumed, resumed.images) == (len(done) - 2, 15)
-    assert not parts.folder.exists()
+    assert not (output / FOLDER).exists()
     annotate(source, tmp_path / "local")
     check_same(output, tmp_path / "local")
 
 
+@pytest.mark.long
 def test_zip_is_opened_by_each_worker(
     cluster: Cluster, tmp_path: Path, pets: str
 ) -> None:
@@ -211,3 +222,51 @@ def test_missing_extra_and_unreachable_cluster_are_sentences(
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(WorkerError, match=r'run `pip install "imagebase\[scale\]"`'):
         annotate(SAMPLES_FOLDER, tmp_path, engine=RAY)
+
+
+def test_images_and_results_are_behind_urls(
+    cluster: Cluster, pets: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("IMAGEBASE_HOME", str(tmp_path / "home"))
+    settings.cache_clear()
+    photographs = open_location("s3://images/photos")
+    for path in sorted(SAMPLES_FOLDER.glob("*.jpg"))[:4]:
+        photographs.write(f"day/{path.name}", path.read_bytes())
+    output = open_location("s3://images/labels")
+    seen: list[str] = []
+
+    def on_progress(done: int, total: int) -> None:
+        seen.extend(name for name in output.sizes() if name.endswith(".parquet"))
+
+    for place, engine in ((output.url, RAY), (str(tmp_path / "local"), "local")):
+        annotate(
+            photographs.url, place, model=pets, engine=engine, on_progress=on_progress
+        )
+    settings.cache_clear()
+    assert seen
+    assert all(name.startswith(f"{FOLDER}/") for name in seen)
+    found = dict(output.read_many(list(output.sizes())))
+    here = contents_of(tmp_path / "local")
+    assert found.keys() == here.keys()
+    assert found["coco/annotations.json"] == here["coco/annotations.json"]
+
+
+@pytest.mark.long
+def test_image_that_kills_its_workers_is_refused(
+    cluster: Cluster, pets: str, tmp_path: Path
+) -> None:
+    source = folder_of(tmp_path / "in", {f"{name}.png": PNG for name in "abc"})
+    parts = parts_in(tmp_path / "out")
+    parts.begin(JournalKey("", 416, "openvino", "f32", 0.01), resume=False)
+    run = RayRun(load_model(pets), SelectionRule(), str(source), parts, Limits())
+    files = [SourceFile(f"{name}.png", partial(read_or_die, name)) for name in "abc"]
+    done = run.annotate(files)
+    assert [refusal.file for refusal in done.refused] == ["b.png"]
+    assert [record.file_name for record in done.records] == ["a.png", "c.png"]
+
+
+def read_or_die(name: str) -> bytes:
+    """Return an image; the one in the middle kills who reads it."""
+    if name == "b":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return PNG
