@@ -1,7 +1,7 @@
 """Changes on the Edit page: saving, conflicts, tags, comments, deleting an image."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Final
@@ -327,14 +327,27 @@ def draw_tags(record: ImageRecord) -> None:
         placeholder="Add image tags",
         label_visibility="collapsed",
         on_change=_apply,
-        args=(key, record.image_id),
+        args=(key, record.image_id, record.tags),
     )
 
 
-def _apply(key: str, image_id: str) -> None:
-    tags = list(st.session_state[key])
-    tagging = partial(change, lambda record, who: tagged(record, tags))
-    on_screen(image_id, tagging)
+def _apply(key: str, image_id: str, before: Sequence[str]) -> None:
+    """Save which tags were added and removed.
+
+    before: those that the field was drawn with. A browser that has not heard of newer
+        ones may send the field as it was, which changes nothing.
+    """
+    chosen: Sequence[str] = st.session_state[key]
+    added = [tag for tag in chosen if tag not in before]
+    removed = {*before} - {*chosen}
+    if not added and not removed:
+        return
+
+    def make(record: ImageRecord, who: str) -> ImageRecord:
+        kept = [tag for tag in record.tags if tag not in removed]
+        return tagged(record, list(dict.fromkeys([*kept, *added])))
+
+    on_screen(image_id, partial(change, make))
 
 
 def draw_comments(image_id: str, *, actions: Callable[[], None] | None = None) -> None:

@@ -92,12 +92,15 @@ def _more(names: Sequence[str], offered: Sequence[str]) -> None:
         key=key,
         format_func=lambda label: label if label in names else f"{label} (model)",
         on_change=_choose_beside,
-        args=(key,),
+        args=(key, None),
     )
     with st.form("edit.new_label.form", clear_on_submit=True, border=False):
         st.text_input("New label", key=_NEW, max_chars=MAX_LABEL_LENGTH)
         st.form_submit_button(
-            "Create label", key=f"{_NEW}.submit", on_click=_choose_beside, args=(_NEW,)
+            "Create label",
+            key=f"{_NEW}.submit",
+            on_click=_choose_beside,
+            args=(_NEW, None),
         )
 
 
@@ -120,7 +123,7 @@ def _pills(short: Sequence[str], current: str) -> None:
         label_visibility="collapsed",
         wrap=False,
         on_change=_choose,
-        args=(key,),
+        args=(key, current),
     )
 
 
@@ -138,15 +141,22 @@ def _letters(names: Sequence[str], longest: int) -> int:
     return sum(min(len(name), longest) for name in names)
 
 
-def _choose(key: str) -> None:
+def _choose(key: str, before: str | None) -> None:
+    """Choose a label.
+
+    before: what the field was drawn with. A browser that has not heard of a newer one
+        may send the field as it was, which chooses nothing.
+    """
     canvas.settle()
-    give_next(st.session_state[key])
+    if st.session_state[key] != before:
+        give_next(st.session_state[key])
 
 
-def _choose_beside(key: str) -> None:
+def _choose_beside(key: str, before: str | None) -> None:
     """Choose a label that the editor has not heard of; it counts clicks on pills."""
-    st.session_state[_COUNT] = st.session_state.get(_COUNT, 0) + 1
-    _choose(key)
+    if st.session_state[key] != before:
+        st.session_state[_COUNT] = st.session_state.get(_COUNT, 0) + 1
+    _choose(key, before)
 
 
 def give_next(name: str) -> None:

@@ -51,13 +51,15 @@ def _frequent_labels(wanted: AnnotationFilter) -> None:
         key=key,
         label_visibility="collapsed",
         on_change=_choose_label,
-        args=(key,),
+        args=(key, current),
     )
 
 
-def _choose_label(key: str) -> None:
+def _choose_label(key: str, before: str | None) -> None:
     name = widgets.offered(key, filters.label_names(), None)
-    st.session_state[filters.LABELS_KEY] = [name] if name else []
+    # A browser that has not heard of a newer choice may send the field as it was.
+    if name != before:
+        st.session_state[filters.LABELS_KEY] = [name] if name else []
 
 
 @st.fragment
