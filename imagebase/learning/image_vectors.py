@@ -63,9 +63,13 @@ class ImageVectors:
 
 def image_vectors(store: Store, scope: Scope) -> ImageVectors:
     """Return the vectors of the dataset's images that have one."""
-    blobs = store.candidates(scope, _key())
-    stored = {name: blob for name, blob in blobs.items() if len(blob) == LENGTH}
-    return ImageVectors(tuple(stored), unpacked(list(stored.values())))
+    image_ids: list[str] = []
+    parts = [np.zeros((0, LENGTH), np.float32)]
+    for some in store.each_candidates(scope, _key()):
+        stored = [(name, blob) for name, blob in some if len(blob) == LENGTH]
+        image_ids += [name for name, _ in stored]
+        parts.append(unpacked([blob for _, blob in stored]))
+    return ImageVectors(tuple(image_ids), np.concatenate(parts))
 
 
 def vectors_version(store: Store, scope: Scope) -> str:
@@ -77,6 +81,11 @@ def without_vector(store: Store, scope: Scope) -> list[str]:
     """Return the ids of the images that have no vector yet, in upload order."""
     known = store.has_candidates(scope, _key())
     return [image_id for image_id in store.image_ids(scope) if image_id not in known]
+
+
+def count_without_vector(store: Store, scope: Scope) -> int:
+    """Return how many images have no vector yet."""
+    return store.count_unanswered(scope, _key())
 
 
 def make_vectors(

@@ -9,12 +9,13 @@ from sqlalchemy import (
     ColumnElement,
     and_,
     delete,
+    func,
     insert,
     select,
     update,
 )
 
-from imagebase.annotation import new_id, utc_now
+from imagebase.annotation import ReviewStatus, new_id, utc_now
 from imagebase.errors import NotFoundError
 from imagebase.store.column_types import AnySelect, JsonObject
 from imagebase.store.repository import StorePart, image_keys, upsert
@@ -183,6 +184,25 @@ class CandidateStore(StorePart):
         )
         with self._reading(scope) as connection:
             return set(connection.scalars(query))
+
+    def count_unanswered(
+        self,
+        scope: Scope,
+        key: CandidatesKey,
+        *,
+        statuses: Iterable[ReviewStatus] | None = None,
+    ) -> int:
+        """Return how many images of these states lack a model's answer; None is all."""
+        answer = select(candidates.c.image_key).where(
+            candidates.c.image_key == images.c.image_key, of_key(key)
+        )
+        query = select(func.count()).where(
+            images.c.dataset_id == scope.dataset_id, ~answer.exists()
+        )
+        if statuses is not None:
+            query = query.where(images.c.status.in_([one.value for one in statuses]))
+        with self._reading(scope) as connection:
+            return connection.scalar(query) or 0
 
 
 def _blobs_of(scope: Scope, key: CandidatesKey) -> AnySelect:

@@ -165,7 +165,7 @@ class Records(StorePart):
             .order_by(images.c.image_key)
         )
         with self._reading(scope) as connection:
-            return list(connection.scalars(query))
+            return list(connection.scalars(query).all())
 
     def image_or_first(self, scope: Scope, image_id: str | None) -> str | None:
         """Return an image's id where it is there, else the first one's, else None."""

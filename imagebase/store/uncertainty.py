@@ -188,11 +188,17 @@ class Doubts(StorePart):
             offset: how many to leave out at the beginning.
             limit: how many to return at most; None is all.
         """
+        keys: AnySelect = _in_queue(select(doubts.c.image_key), scope, kind)
+        # The reasons are long: they are read of this page, not sorted with the queue.
+        page = keys.order_by(*_order()).offset(offset).limit(limit)
         query: AnySelect = select(*_ROW_COLUMNS)
-        query = _in_queue(query, scope, kind).order_by(*_order())
+        query = (
+            query.join(doubts, doubts.c.image_key == images.c.image_key)
+            .where(images.c.image_key.in_(page.scalar_subquery()))
+            .order_by(*_order())
+        )
         with self._reading(scope) as connection:
-            rows = connection.execute(query.offset(offset).limit(limit))
-            return [_as_row(row) for row in rows]
+            return [_as_row(row) for row in connection.execute(query)]
 
     def doubtful_ids(self, scope: Scope, *, kind: DoubtKind | None = None) -> list[str]:
         """Return the ids of the images that need review, the most doubtful first.

@@ -14,9 +14,9 @@ from imagebase.jobs.image_vectors import KIND
 from imagebase.learning.image_map import projected
 from imagebase.learning.image_vectors import (
     ImageVectors,
+    count_without_vector,
     image_vectors,
     vectors_version,
-    without_vector,
 )
 from imagebase.learning.next_images import NextImages
 from imagebase.review.health import duplicate_groups
@@ -92,7 +92,7 @@ def compare() -> int:
 
     Unreadable images are not missing, and a job that was cancelled is not started.
     """
-    missing = len(without_vector(services.store(), state.scope()))
+    missing = count_without_vector(services.store(), state.scope())
     job = job_progress.latest(KIND)
     if job is not None and job.state is JobState.DONE:
         missing = max(missing - (job.result or {}).get("unread", 0), 0)

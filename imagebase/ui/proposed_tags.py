@@ -1,13 +1,12 @@
 """Tags proposed for images, by tagged images or a classifier: on Edit and on Review."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Final
 
-import numpy as np
 import streamlit as st
 
-from imagebase.annotation import ImageRecord, ReviewStatus
+from imagebase.annotation import NOT_APPROVED, ImageRecord, ReviewStatus
 from imagebase.detection.model_card import card_of
 from imagebase.detection.model_files import Model
 from imagebase.jobs.inference import CLASSIFY, classifier_key
@@ -46,11 +45,21 @@ OnScreen = Callable[[str, Callable[[], object]], None]
 
 
 class _Tags(dict[str, tuple[str, ...]]):
-    """Tags by image id."""
+    """Tags by image id, of the images that have any."""
 
 
 def by_image() -> Proposed:
     """Return the tags that images may lack, by image id; none of approved ones."""
+    scope, store = state.scope(), services.store()
+    found = _proposed()
+    if not found:
+        return {}
+    approved = set(store.image_ids(scope, statuses=[ReviewStatus.APPROVED]))
+    return {name: tags for name, tags in found.items() if name not in approved}
+
+
+def _proposed() -> Proposed:
+    """Return the tags that images may lack, approved ones too, by image id."""
     model = _classifier()
     return _by_examples() if model is None else _by_classifier(model)
 
@@ -73,26 +82,19 @@ def _classifier() -> Model | None:
 def _by_classifier(model: Model) -> Proposed:
     scope, store = state.scope(), services.store()
     key = classifier_key(card_of(model))
-    rows = store.image_summaries(scope)
-    wanted = {
-        row.image_id: row.tags
-        for row in rows
-        if row.status is not ReviewStatus.APPROVED
-    }
-    _run(model, wanted.keys() - store.has_candidates(scope, key))
-    found = _classified(
+    _run(model, store.count_unanswered(scope, key, statuses=NOT_APPROVED))
+    return _classified(
         scope.owner_id,
         scope.dataset_id,
         key,
         store.candidates_version(scope, key),
         model.labels,
         st.session_state.get(_LEAST, _DEFAULT_LEAST),
-        _Tags(wanted),
+        _Tags(store.image_tags(scope)),
     )
-    return {name: found[name] for name in wanted if name in found}
 
 
-def _run(model: Model, missing: Collection[str]) -> None:
+def _run(model: Model, missing: int) -> None:
     """Start the job that classifies new images, if any.
 
     Refused images are not missing, and a job that was cancelled or failed is not
@@ -103,7 +105,7 @@ def _run(model: Model, missing: Collection[str]) -> None:
         return
     if job is not None and job.parameters["model"] == model.name:
         refused = (job.result or {}).get("refused", ())
-        if job.state is not JobState.DONE or len(missing) <= len(refused):
+        if job.state is not JobState.DONE or missing <= len(refused):
             return
     job_progress.start(CLASSIFY, {"model": model.name})
 
@@ -128,20 +130,11 @@ def _classified(
 
 def _by_examples() -> Proposed:
     scope, store = state.scope(), services.store()
-    # Cheaper than the images, and in most datasets enough.
-    if sum(store.tag_counts(scope).values()) < LEAST_TAGGED:
+    tags = _Tags(store.image_tags(scope))
+    if sum(map(len, tags.values())) < LEAST_TAGGED:
         return {}
-    rows = store.image_summaries(scope)
     likeness.compare()
-    tags = _Tags({row.image_id: row.tags for row in rows})
-    found = _found(
-        scope.owner_id, scope.dataset_id, vectors_version(store, scope), tags
-    )
-    return {
-        row.image_id: found[row.image_id]
-        for row in rows
-        if row.image_id in found and row.status is not ReviewStatus.APPROVED
-    }
+    return _found(scope.owner_id, scope.dataset_id, vectors_version(store, scope), tags)
 
 
 @st.cache_resource(
@@ -151,12 +144,12 @@ def _by_examples() -> Proposed:
 )
 def _found(owner_id: str, dataset_id: str, vectors_state: str, tags: _Tags) -> Proposed:
     known = likeness.vectors()
-    which = [i for i, image_id in enumerate(known.image_ids) if image_id in tags]
-    ids = [known.image_ids[i] for i in which]
     found = proposed_tags(
-        known.vectors[np.array(which, np.intp)], [tags[image_id] for image_id in ids]
+        known.vectors, [tags.get(image_id, ()) for image_id in known.image_ids]
     )
-    return {name: tags for name, tags in zip(ids, found, strict=True) if tags}
+    return {
+        name: tags for name, tags in zip(known.image_ids, found, strict=True) if tags
+    }
 
 
 def draw(record: ImageRecord, on_screen: OnScreen) -> None:
@@ -164,7 +157,8 @@ def draw(record: ImageRecord, on_screen: OnScreen) -> None:
 
     on_screen: does work on an image once all that was drawn on it is saved.
     """
-    proposals = by_image().get(record.image_id, ())
+    is_open = record.status is not ReviewStatus.APPROVED
+    proposals = _proposed().get(record.image_id, ()) if is_open else ()
     if not proposals and not cache.classifiers():
         return
     is_by_model = _classifier() is not None

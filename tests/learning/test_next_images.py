@@ -5,6 +5,7 @@ import pytest
 from numpy.typing import NDArray
 
 from imagebase.geometry import FloatArray
+from imagebase.learning import next_images
 from imagebase.learning.next_images import NextImages
 
 
@@ -85,3 +86,24 @@ def test_twenty_thousand_images_are_ordered_quickly() -> None:
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     done = np.arange(20_000) < 1_000
     assert len(NextImages(vectors).order(done, unknown(20_000))) == 19_000
+
+
+def test_of_many_labelled_images_the_rest_is_compared_with_some(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(next_images, "MOST_LABELLED", 3)
+    compared: list[int] = []
+    distance = NextImages._to
+
+    def counting(self: NextImages, places: NDArray[np.intp]) -> NDArray[np.float32]:
+        compared.append(len(places))
+        return distance(self, places)
+
+    monkeypatch.setattr(NextImages, "_to", counting)
+    orderer = NextImages(at(*range(0, 180, 10)))
+    is_labelled = labelled(18, *range(10))
+    order = orderer.order(is_labelled, unknown(18), most=1)
+    assert (compared[0], order[0]) == (3, 17)
+    is_labelled[17] = True
+    orderer.order(is_labelled, unknown(18), most=1)
+    assert compared[2] == 1  # the one that was labelled since

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from imagebase.annotation import NOT_APPROVED, ReviewStatus
 from imagebase.errors import NotFoundError
 from imagebase.store import CandidatesKey, Scope, Store, candidates
 from tests.store.fixtures import add_image
@@ -68,6 +69,17 @@ def test_newer_candidates_replace_older_ones(store: Store, scope: Scope) -> None
     store.put_many(scope, KEY, {image_id: b"new"})
     assert store.candidates(scope, KEY) == {image_id: b"new"}
     assert store.candidates_version(scope, KEY) != before
+
+
+def test_images_without_an_answer_are_counted_by_state(
+    store: Store, scope: Scope
+) -> None:
+    records = [add_image(store, scope, f"{number}.jpg") for number in range(3)]
+    store.save(scope, replace(records[2], status=ReviewStatus.APPROVED))
+    store.put_many(scope, KEY, {records[0].image_id: b"blob"})
+    assert store.count_unanswered(scope, KEY) == 2
+    assert store.count_unanswered(scope, KEY, statuses=NOT_APPROVED) == 1
+    assert store.count_unanswered(scope, replace(KEY, precision="bf16")) == 3
 
 
 def test_image_that_is_gone_is_reported(store: Store, scope: Scope) -> None:

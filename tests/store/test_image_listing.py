@@ -118,6 +118,11 @@ def test_quality_notes_are_in_upload_order(store: Store, scope: Scope) -> None:
     assert notes[0] == (measured.image_id, (), None)
 
 
+def test_tags_are_of_the_images_that_have_any(store: Store, listed: Scope) -> None:
+    first, two, *_ = store.image_ids(listed)
+    assert store.image_tags(listed) == {first: ("night",), two: ('Night "x"', "fog")}
+
+
 def test_mark_of_images_changes_with_them_alone(store: Store, scope: Scope) -> None:
     marks = [store.images_mark(scope)]
     record = add_image(store, scope, "one.jpg")

@@ -65,6 +65,11 @@ QUERIES: Final[dict[str, Query]] = {
     "image_or_first": lambda store, scope, i, j: store.image_or_first(scope, i),
     "tag_counts": lambda store, scope, i, j: store.tag_counts(scope),
     "image_summaries": lambda store, scope, i, j: store.image_summaries(scope),
+    "forget_candidates": lambda store, scope, i, j: store.forget_candidates(
+        scope, KEY.model_sha256
+    ),
+    "image_tags": lambda store, scope, i, j: store.image_tags(scope),
+    "count_unanswered": lambda store, scope, i, j: store.count_unanswered(scope, KEY),
     "quality_notes": lambda store, scope, i, j: store.quality_notes(scope),
     "images_mark": lambda store, scope, i, j: store.images_mark(scope),
     "annotation_rows": lambda store, scope, i, j: store.annotation_rows(scope),

@@ -71,6 +71,7 @@ _ICONS: Final = {
 # In no palette, and rare in photographs.
 _MISSED_COLOUR: Final = "#FF00E6"
 _MOST_OFFERED: Final = 3
+_NONE_OF_KIND: Final = "No images with this reason. Click it again to show all."
 _NAME_LETTERS: Final = 24
 
 
@@ -92,14 +93,31 @@ def queue() -> None:
     if not counts.images:
         _say_why_empty(in_use)
         return
+    if filters.chosen_images() is None:
+        _every_card(counts, kind)
+        return
     chosen = _chosen(store.doubtful_ids(scope, kind=kind))
     if chosen is None:
         return
     if not chosen:
-        st.info("No images with this reason. Click it again to show all.")
+        st.info(_NONE_OF_KIND)
         return
     page = widgets.page_of(chosen, page_size=PAGE_SIZE, key="queue.page")
     _cards(store.queue_rows(scope, page))
+
+
+def _every_card(counts: DoubtCounts, kind: DoubtKind | None) -> None:
+    """Draw a page of the queue, of which no more is read."""
+    total = counts.images if kind is None else counts.by_kind[kind]
+    if not total:
+        st.info(_NONE_OF_KIND)
+        return
+    pages = -(-total // PAGE_SIZE)
+    number = widgets.page_number(pages, key="queue.page") if pages > 1 else 1
+    rows = services.store().doubtful_images(
+        state.scope(), kind=kind, offset=(number - 1) * PAGE_SIZE, limit=PAGE_SIZE
+    )
+    _cards(rows)
 
 
 def _choose_order() -> str:

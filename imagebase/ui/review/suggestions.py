@@ -152,7 +152,8 @@ def _left_out() -> set[str]:
 
 def _still_left() -> list[str]:
     ids = services.store().image_ids(state.scope(), statuses=UNDECIDED)
-    return [image_id for image_id in ids if image_id in _left_out()]
+    left = _left_out()
+    return [image_id for image_id in ids if image_id in left]
 
 
 # ---------------------------------------------------------------- what they show
