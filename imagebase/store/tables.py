@@ -23,7 +23,7 @@ from sqlalchemy import (
 from imagebase.store.column_types import BigKey, CleanJson, CleanText, UtcTime
 
 # The migration that the tables below agree with.
-SCHEMA_REVISION: Final = "0007"
+SCHEMA_REVISION: Final = "0008"
 
 metadata = MetaData(
     naming_convention={
@@ -331,6 +331,12 @@ candidates = Table(
     Column("created_at", UtcTime, nullable=False),
     PrimaryKeyConstraint(
         "image_key", "model_sha256", "input_size", "precision", "passes"
+    ),
+    # What a model has been run on, and when: no blob is read for it.
+    Index(
+        "ix_candidates_answers",
+        *("model_sha256", "input_size", "precision", "passes"),
+        *("image_key", "created_at"),
     ),
 )
 

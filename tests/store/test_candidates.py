@@ -1,8 +1,10 @@
 """Model runs and the candidates they found."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
+from sqlalchemy import event
 
 from imagebase.annotation import NOT_APPROVED, ReviewStatus
 from imagebase.errors import NotFoundError
@@ -108,3 +110,25 @@ def test_run_is_noted_from_start_to_end(store: Store, scope: Scope) -> None:
 def test_unknown_run_cannot_end(store: Store, scope: Scope) -> None:
     with pytest.raises(NotFoundError, match="model run"):
         store.finish_run(scope, "nothing")
+
+
+def test_answers_are_counted_without_reading_them(store: Store, scope: Scope) -> None:
+    asked: list[tuple[str, Any]] = []
+    engine = store._database.engine
+    event.listen(
+        engine,
+        "before_cursor_execute",
+        lambda conn, cursor, statement, parameters, *rest: asked.append(
+            (statement, parameters)
+        ),
+    )
+    store.candidates_version(scope, KEY)
+    counting = [one for one in asked if "count" in one[0]]
+    if engine.dialect.name != "sqlite":
+        pytest.skip("the plan of a nearly empty table says nothing elsewhere")
+    with store._database.read() as connection:
+        plan = connection.exec_driver_sql(
+            f"EXPLAIN QUERY PLAN {counting[0][0]}", counting[0][1]
+        )
+        steps = [row[3] for row in plan]
+    assert "candidates USING COVERING INDEX ix_candidates_answers" in steps[0]

@@ -151,7 +151,7 @@ def test_database_is_copied_before_it_is_migrated(tmp_path: Path) -> None:
     shutil.copy(_OLD_HOME, tmp_path / "imagebase.db")
     open_store(sqlite_settings(tmp_path)).close()
     (copy,) = copies(tmp_path / "imagebase.db")
-    assert copy.name.endswith("-before-0007.db")
+    assert copy.name.endswith("-before-0008.db")
     with closing(sqlite3.connect(copy)) as connection:
         found = connection.execute("SELECT version_num FROM alembic_version").fetchone()
     assert found == ("0003",)
