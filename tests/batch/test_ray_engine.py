@@ -2,14 +2,19 @@
 
 import json
 import os
+import re
 import shutil
 import signal
+import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
 import pytest
+import yaml
+from ray.autoscaler._private.util import prepare_config, validate_config
 from ray.cluster_utils import Cluster
 
 from imagebase.batch.parts import FOLDER, parts_in
@@ -21,8 +26,8 @@ from imagebase.detection.selection_rule import SelectionRule
 from imagebase.errors import WorkerError
 from imagebase.images.locations import open_location
 from imagebase.images.scan import SourceFile
-from imagebase.settings import SAMPLES_FOLDER, Limits, settings
-from tests.batch.test_resume import linked_samples
+from imagebase.settings import PROJECT_ROOT, SAMPLES_FOLDER, Limits, settings
+from tests.batch.test_resume import annotate_command, linked_samples
 from tests.batch.test_run import PNG, contents_of, folder_of
 from tests.conftest import SHARED_DATA
 from tests.detection.darknet.darknet_models import write_one_box_model
@@ -270,3 +275,39 @@ def read_or_die(name: str) -> bytes:
     if name == "b":
         os.kill(os.getpid(), signal.SIGKILL)
     return PNG
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGKILL])
+def test_command_that_was_stopped_resumes(
+    tmp_path: Path, pets: str, end: signal.Signals
+) -> None:
+    source = linked_samples(tmp_path / "in", times=4)
+    model = ("--model", pets, "--engine", "ray")
+    command = [*annotate_command(source, tmp_path / "out"), *model]
+    stopped = subprocess.Popen(
+        command, cwd=PROJECT_ROOT, stderr=subprocess.PIPE, start_new_session=True
+    )
+    parts = parts_in(tmp_path / "out")
+    while sum(map(len, parts.names().values())) < 4 and stopped.poll() is None:
+        time.sleep(0.02)
+    # Ctrl + C in a terminal goes to all processes of the group.
+    (os.killpg if end is signal.SIGINT else os.kill)(stopped.pid, end)
+    said = stopped.communicate()[1]
+    if end is signal.SIGINT:
+        assert stopped.returncode == 130
+        assert said.startswith(b"Interrupted. ")
+        assert said.count(b"\n") == 1
+    done = sum(map(len, parts.names().values()))
+    resumed = subprocess.run(command, cwd=PROJECT_ROOT, capture_output=True, text=True)
+    found = re.match(r"64 images, (\d+) of them seen before, ", resumed.stdout)
+    assert found is not None
+    assert done <= int(found[1]) < 64
+    assert resumed.stderr == ""
+    annotate(source, tmp_path / "local", model=pets, formats=["coco", "csv"])
+    check_same(tmp_path / "out", tmp_path / "local")
+
+
+def test_cluster_file_is_one_that_ray_takes() -> None:
+    given = yaml.safe_load((PROJECT_ROOT / "docs/cluster/aws.yaml").read_text())
+    validate_config(prepare_config(given))

@@ -1,5 +1,8 @@
 """One look, several that are fused, and models that vote, for real on a photograph."""
 
+import pickle
+import shutil
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
@@ -12,10 +15,12 @@ from imagebase.detection.detector import Detector, load_single
 from imagebase.detection.factory import ModelConfig, configured_detector, load_detector
 from imagebase.detection.library import find_model
 from imagebase.detection.selection_rule import as_annotations
+from imagebase.detection.taught.taught_detector import TaughtDetector
 from imagebase.errors import ModelLoadError
 from imagebase.images.decode import LoadedImage, load_image
 from imagebase.settings import SAMPLES_FOLDER
 from tests.detection.darknet.darknet_models import write_one_box_model
+from tests.detection.taught.test_taught_file import some_model
 
 GREY = np.zeros((100, 200, 3), np.uint8)
 
@@ -130,3 +135,34 @@ def test_setup_that_cannot_be_is_refused(quality: str, count: int) -> None:
     models = [find_model("yolov4-tiny")] * count
     with pytest.raises(ModelLoadError, match=r"quality|Choose 1 to 8 models"):
         load_detector(models, quality=quality)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda folder: looker("fast", "yolov4-tiny"),
+        lambda folder: looker("accurate", "yolov4-tiny"),
+        lambda folder: looker("fast", "yolox-nano", "yolov4-tiny"),
+        lambda folder: load_detector(
+            [find_model(str(write_one_box_model(folder / "p")))]
+        ),
+        lambda folder: TaughtDetector(some_model(), name="cats", identity="id"),
+    ],
+    ids=["single", "accurate", "ensemble", "apart", "taught"],
+)
+def test_detector_that_was_pickled_finds_the_same(
+    tmp_path: Path, make: Callable[[Path], Detector]
+) -> None:
+    """So it goes to the machines of a cluster, which have no files of it."""
+    detector = make(tmp_path)
+    pickled = pickle.dumps(detector)
+    shutil.rmtree(tmp_path)
+    again: Detector = pickle.loads(pickled)
+    for name in ("model_id", "sha256", "input_size", "wanted", "runtime", "precision"):
+        assert getattr(again, name) == getattr(detector, name)
+    picture = kitchen()
+    ours, theirs = (
+        each.candidates(picture.rgb, size=picture.size) for each in (detector, again)
+    )
+    np.testing.assert_array_equal(ours.xyxy, theirs.xyxy)
+    np.testing.assert_array_equal(ours.confidence, theirs.confidence)
