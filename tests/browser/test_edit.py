@@ -615,6 +615,44 @@ def test_several_boxes_are_deleted_and_duplicated_with_one_undo(
     undone(crowded, before)
 
 
+def test_boxes_are_selected_by_holding_them(
+    crowded: Visit, served: Served, chromium: Browser
+) -> None:
+    context = chromium.new_context(
+        viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True
+    )
+    phone = open_editor(served, context.new_page(), crowded.scope)
+    before, canvas = phone.record(), phone.canvas
+    fingers = context.new_cdp_session(phone.page)
+
+    def touch(kind: str, *points: tuple[float, float]) -> None:
+        places = [dict(zip("xy", canvas.at(point), strict=True)) for point in points]
+        asked = {"type": kind, "touchPoints": places}
+        fingers.send("Input.dispatchTouchEvent", asked)
+
+    def hold(name: str, several: int) -> None:
+        box = before.annotation(name).box
+        middle = ((box.x_min + box.x_max) / 2, (box.y_min + box.y_max) / 2)
+        touch("touchStart", middle)
+        canvas.wait_for("several", str(several))
+        touch("touchMove", (middle[0] + 60, middle[1]))  # it moves nothing by then
+        touch("touchEnd")
+
+    phone.page.touchscreen.tap(*canvas.at(BOTTLE_MIDDLE))
+    canvas.wait_for("selected", "bottle-box")
+    hold("cup-box", 2)
+    hold("bowl-box", 3)
+    hold("bottle-box", 2)
+    hold("bottle-box", 3)
+    assert phone.record() == before
+    phone.page.get_by_role("radio", name="3 bear").tap()
+    phone.wait_for(lambda record: {one.label for one in of_several(record)} == {"bear"})
+    undone(phone, before)
+    phone.page.touchscreen.tap(*canvas.at(BOTTLE_MIDDLE))
+    canvas.wait_for("selected", "bottle-box")
+    context.close()
+
+
 def test_ctrl_click_adds_a_box_and_leaves_it_out_and_escape_clears(
     crowded: Visit,
 ) -> None:

@@ -9,6 +9,7 @@ const SVG = "http://www.w3.org/2000/svg";
 const DRAG_PX = 3; // less is a click
 const SAME_PLACE_PX = 4;
 const DOUBLE_CLICK_MS = 350;
+const FINGER_MS = 500; // a finger that rests on a box so long does what Ctrl + click does
 const NUDGE_MS = 80; // key repeats within this time are sent together
 const RUN_MS = 1000; // presses within this time of each other are one step to undo
 const HELD_REPEATS = 12; // a key held for longer resizes by 10 pixels at a time
@@ -913,6 +914,7 @@ class Editor {
     clearTimeout(this.blindTimer);
     clearInterval(this.pageTimer);
     clearTimeout(this.askTimer);
+    clearTimeout(this.holdTimer);
     for (const one of Object.values(this.bitmaps)) one?.bitmap.close();
     living.delete(this);
     widen(document.querySelector("[data-testid='stMainBlockContainer']"));
@@ -965,6 +967,10 @@ class Editor {
     if (this.gesture || !this.tag || this.isBusy) return;
     this.root.setPointerCapture(event.pointerId);
     this.gesture = this.begin(event, point);
+    if (event.pointerType === "touch") {
+      const { gesture } = this;
+      this.holdTimer = setTimeout(() => this.hold(gesture), FINGER_MS);
+    }
     this.isBegun ||= this.gesture.plan !== "pan";
   }
 
@@ -1026,6 +1032,7 @@ class Editor {
   }
 
   drag(gesture, point) {
+    if (gesture.mode === "held") return;
     const { one, start } = gesture;
     const dx = (point[0] - start[0]) / this.view.scale;
     const dy = (point[1] - start[1]) / this.view.scale;
@@ -1078,6 +1085,7 @@ class Editor {
   }
 
   finish({ mode, one, box, drawn, frame, places }) {
+    if (mode === "held") return;
     if (mode === "draw") return this.keepDrawn(drawn);
     if (mode === "gather") return this.gatherIn(frame);
     if (mode === "shift") return this.keepPlaces(places);
@@ -1099,6 +1107,14 @@ class Editor {
     this.lastClick = null;
     const [one] = under(this.toImage(point), this.within, DRAG_PX / this.view.scale);
     if (one) this.gather(one);
+  }
+
+  hold(gesture) {
+    const isThere = gesture === this.gesture && !gesture.mode && gesture.plan !== "pan";
+    if (!isThere || !this.within.length || this.isBusy) return;
+    if (!under(this.toImage(gesture.start), this.within, DRAG_PX / this.view.scale).length) return;
+    gesture.mode = "held";
+    this.gatherAt(gesture.start);
   }
 
   // A tiny drag is a click, not a box.
@@ -1137,6 +1153,7 @@ class Editor {
   end() {
     const { after } = this.gesture;
     this.gesture = null;
+    clearTimeout(this.holdTimer);
     this.measure.hidden = true;
     this.drawFrame(null);
     this.hover();
@@ -1148,7 +1165,7 @@ class Editor {
     const { mode, one, box, drawn, places } = this.gesture;
     if (drawn) this.drop(drawn);
     else if (mode === "shift") for (const place of places) this.place(place.one, place.box);
-    else if (one && mode) this.place(one, box);
+    else if (one && mode && mode !== "held") this.place(one, box);
     this.gesture.mode = null;
     this.end();
   }

@@ -82,7 +82,8 @@ KEYS: Final = (
     ),
     Hotkey(
         "gather",
-        "Add a box to the selection or remove it; select all in a rectangle",
+        "Add a box to the selection or remove it (by touch: hold it); select all in "
+        "a rectangle",
         shown="Ctrl + click, Ctrl + drag",
     ),
     Hotkey("all", "Select all boxes", "ctrl+a"),
