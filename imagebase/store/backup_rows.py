@@ -276,7 +276,7 @@ class Copies(StorePart):
         with self._writing(scope, files_lock(scope.owner_id)) as connection:
             # Someone may have deleted the last other image with this content.
             for image_id, data in contents.items():
-                self._write_file(scope, image_id, data)
+                self._write_lost_file(scope, image_id, data)
             _insert(connection, images, scope, rows)
 
     def put_rows(

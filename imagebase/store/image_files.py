@@ -12,10 +12,10 @@ import hashlib
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
-from typing import Final
+from typing import Any, Final
 
 from fsspec import AbstractFileSystem, url_to_fs
 
@@ -39,7 +39,8 @@ class ImageFiles:
 
     def __init__(self, storage_url: str) -> None:
         try:
-            self._files, root = url_to_fs(storage_url)
+            # A remembered listing would not know what other processes do.
+            self._files, root = url_to_fs(storage_url, use_listings_cache=False)
         except (ImportError, ValueError) as error:
             raise StoreError(
                 f"IMAGEBASE_STORAGE_URL cannot be used: {error}"
@@ -102,8 +103,12 @@ class ImageFiles:
 
     def _names(self, folder: PurePosixPath) -> list[str]:
         """Return what a folder holds, by name; nothing where it is missing."""
+        return [PurePosixPath(file["name"]).name for file in self._listed(folder)]
+
+    def _listed(self, folder: PurePosixPath) -> list[dict[str, Any]]:
+        """Return what the file system knows of each entry of a folder."""
         try:
-            found = self._files.ls(str(folder), detail=False, refresh=True)
+            found = self._files.ls(str(folder), detail=True, refresh=True)
         except (FileNotFoundError, NotADirectoryError):
             return []
         except self._errors as error:
@@ -111,7 +116,7 @@ class ImageFiles:
                 f"The images in {folder} cannot be listed ({_reason(error)}); "
                 "check IMAGEBASE_STORAGE_URL."
             ) from error
-        return [PurePosixPath(path).name for path in found]
+        return list(found)
 
     def owners(self) -> list[str]:
         """Return the owners that have a folder."""
@@ -127,10 +132,11 @@ class ImageFiles:
         for part in self._names(folder):
             if len(part) != 2:
                 continue
-            for name in self._names(folder / part):
+            for file in self._listed(folder / part):
+                name = PurePosixPath(file["name"]).name
                 if _SHA256.fullmatch(name):
                     with contextlib.suppress(FileNotFoundError):
-                        yield name, self._written_at(folder / part / name)
+                        yield name, self._written_at(file)
 
     def delete_drafts(self, before: datetime) -> None:
         """Delete what processes that were killed had begun to write until then."""
@@ -141,8 +147,11 @@ class ImageFiles:
                 if draft.is_file() and draft.stat().st_mtime < before.timestamp():
                     draft.unlink()
 
-    def _written_at(self, path: PurePosixPath) -> datetime:
-        moment: datetime = self._files.modified(str(path))
+    def _written_at(self, file: dict[str, Any]) -> datetime:
+        # A bucket's listing has it; to ask for each file takes a request.
+        moment: datetime = file.get("LastModified") or self._files.modified(
+            file["name"]
+        )
         return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
     def has(self, owner_id: str, image_id: str, *, byte_count: int) -> bool:
@@ -154,6 +163,14 @@ class ImageFiles:
             return _sha256(self._files.cat_file(path)) == image_id
         except self._errors:
             return False
+
+    def has_length(self, owner_id: str, image_id: str, byte_count: int) -> bool:
+        """Say whether a file of this length is there; its content is not read."""
+        try:
+            found: int | None = self._files.size(self._path(owner_id, image_id))
+        except self._errors:
+            return False
+        return found == byte_count
 
     def write(self, owner_id: str, image_id: str, data: bytes) -> None:
         """Keep an image for good: on return it survives a power cut.
@@ -231,6 +248,37 @@ class ImageFiles:
                 raise StoreError(
                     f"{path} could not be deleted ({_reason(error)})."
                 ) from error
+
+    def delete_all(self, owner_id: str, image_ids: Sequence[str]) -> None:
+        """Delete images and what was made of them, hundreds a request in a bucket.
+
+        Raises:
+            StoreError: one could not be deleted.
+        """
+        paths = [
+            self._path(owner_id, image_id, folder)
+            for image_id in image_ids
+            for folder in _FOLDERS
+        ]
+        if not self.is_local:
+            try:
+                self._files.rm(paths)
+            except FileNotFoundError:
+                pass  # of a file system that wants all to be there: one by one
+            except self._errors as error:
+                raise StoreError(
+                    f"Image files could not be deleted ({_reason(error)})."
+                ) from error
+            else:
+                return
+        failed: StoreError | None = None
+        for image_id in image_ids:
+            try:
+                self.delete(owner_id, image_id)
+            except StoreError as error:
+                failed = error
+        if failed is not None:
+            raise failed
 
     def delete_owner(self, owner_id: str) -> None:
         """Delete everything of an owner's."""

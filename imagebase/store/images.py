@@ -70,7 +70,7 @@ class Images(StorePart):
                 if present:
                     return AddedImage(present[image_id].record, is_new=False)
                 # Someone may have deleted the last other image with this content.
-                self._write_file(scope, image_id, data)
+                self._write_lost_file(scope, image_id, data)
                 _insert(connection, scope, image_id, data, file_name, size, quality)
                 grow_version(connection, scope.dataset_id)
                 added = stored_images(connection, scope.dataset_id, [image_id])

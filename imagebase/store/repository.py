@@ -59,6 +59,11 @@ class StorePart:
         if not self._files.has(scope.owner_id, image_id, byte_count=len(data)):
             self._files.write(scope.owner_id, image_id, data)
 
+    def _write_lost_file(self, scope: Scope, image_id: str, data: bytes) -> None:
+        """Write a file that was there a moment ago, if it was deleted since."""
+        if not self._files.has_length(scope.owner_id, image_id, len(data)):
+            self._files.write(scope.owner_id, image_id, data)
+
     def _delete_unused_files(self, owner_id: str, image_ids: Iterable[str]) -> None:
         """Delete the files that no row of this owner counts any more.
 
@@ -68,14 +73,13 @@ class StorePart:
         for chunk in chunks(image_ids):
             with self._database.write(files_lock(owner_id)) as connection:
                 counted = counted_images(connection, owner_id, chunk)
-                for image_id in set(chunk) - counted:
-                    self._delete_file(owner_id, image_id)
+                self._delete_files(owner_id, sorted(set(chunk) - counted))
 
-    def _delete_file(self, owner_id: str, image_id: str) -> None:
+    def _delete_files(self, owner_id: str, image_ids: list[str]) -> None:
         try:
-            self._files.delete(owner_id, image_id)
+            self._files.delete_all(owner_id, image_ids)
         except StoreError:
-            _log.warning("The file of image %s stays behind", image_id, exc_info=True)
+            _log.warning("Files of images stay behind", exc_info=True)
 
 
 def counted_images(
