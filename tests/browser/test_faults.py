@@ -13,14 +13,20 @@ from typing import Final
 
 import numpy as np
 import pytest
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from imagebase.annotation import Size
 from imagebase.images.decode import encode_png
 from imagebase.settings import TEAM_OWNER, read_settings
 from imagebase.store import Scope, Store, open_store
-from tests.browser.conftest import ROOT, Served, Server
-from tests.browser.test_edit import four_photographs, open_editor
+from tests.browser.conftest import ROOT, SCREEN, Served, Server
+from tests.browser.test_edit import (
+    BOTTLE,
+    BOTTLE_MIDDLE,
+    four_photographs,
+    open_editor,
+)
+from tests.s3_server import s3_server
 from tests.store import server as postgres_control
 from tests.store.fixtures import PostgresServer, scope_of
 
@@ -197,6 +203,64 @@ def _walk_through_an_outage(
     finally:
         server.stop()
         store.close()
+
+
+@pytest.fixture
+def two_servers(tmp_path: Path) -> Iterator[tuple[list[Server], Store, Scope]]:
+    """Two processes over one PostgreSQL, one S3 bucket and one home."""
+    pytest.importorskip("s3fs", reason="the extra s3 is not installed")
+    with (
+        suppress(postgres_control.NoServerError),
+        postgres_control.postgres_server() as folder,
+        s3_server("photos"),
+    ):
+        postgres = PostgresServer(folder)
+        postgres.execute("CREATE DATABASE street")
+        environ = {
+            "IMAGEBASE_HOME": str(tmp_path / "imagebase"),
+            "IMAGEBASE_DATABASE_URL": postgres.url("street"),
+            "IMAGEBASE_STORAGE_URL": "s3://photos/images",
+        }
+        store = open_store(read_settings(environ))
+        scope = four_photographs(store, "Street")
+        servers = [Server(ROOT / "app.py", tmp_path, environ) for _ in range(2)]
+        for server in servers:
+            server.start()
+        yield servers, store, scope
+        for server in servers:
+            server.stop()
+        store.close()
+
+
+@pytest.mark.postgres
+@pytest.mark.dialect
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_two_processes_never_overwrite_each_other(
+    two_servers: tuple[list[Server], Store, Scope],
+    page: Page,
+    chromium: Browser,
+) -> None:
+    servers, store, scope = two_servers
+    context = chromium.new_context(viewport=SCREEN)
+    first = open_editor(Served(servers[0].url, store), page, scope)
+    second = open_editor(Served(servers[1].url, store), context.new_page(), scope)
+    for visit in (first, second):
+        visit.select_bottle()
+    x, y = BOTTLE_MIDDLE
+    before = first.record().revision
+    first.canvas.drag((x, y), (x + 30, y))
+    moved = first.wait_for(lambda record: record.revision > before)
+    second.canvas.drag((x, y), (x, y + 30))
+    asked = second.page.get_by_text("saved this image while you changed it")
+    expect(asked).to_be_visible(timeout=30_000)
+    assert second.record() == moved
+    second.page.get_by_role("button", name="Keep mine").click()
+    kept = second.wait_for(lambda record: record.revision > moved.revision)
+    assert kept.annotation("bottle-box").box.y_min > BOTTLE.y_min + 20
+    assert kept.annotation("bottle-box").box.x_min < BOTTLE.x_min + 10
+    expect(asked).to_have_count(0)
+    context.close()
 
 
 # ---------------------------------------------------------------------- a full disk
