@@ -23,9 +23,6 @@ from imagebase.review.bulk_edits import (
 from imagebase.store import Scope, Store
 from tests.store.fixtures import add_image
 
-# What differs between databases is the store's.
-pytestmark = pytest.mark.parametrize("store_settings", ["sqlite"], indirect=True)
-
 
 def model_box(label: str, *, at: float) -> Annotation:
     box = Box(at, at, at + 10, at + 8)

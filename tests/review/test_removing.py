@@ -8,9 +8,6 @@ from imagebase.review.bulk_edits import BulkReport, remove_images
 from imagebase.store import Scope, Store
 from tests.store.fixtures import add_image
 
-# What differs between databases is the store's.
-pytestmark = pytest.mark.parametrize("store_settings", ["sqlite"], indirect=True)
-
 BOXES = tuple(Annotation(Box(at, at, at + 5, at + 5), "cat") for at in (1, 9))
 
 
