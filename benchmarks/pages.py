@@ -187,7 +187,7 @@ def _far_page(page: Page, key: str) -> Callable[[], None]:
 
 
 def _key_on(page: Page, key: str, pressed: str) -> Callable[[], None]:
-    slider = page.locator(f".st-key-{key} [role=slider]").first
+    slider = page.locator(f".st-key-{key} input").first
     return lambda: slider.press(pressed)
 
 

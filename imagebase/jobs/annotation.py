@@ -80,9 +80,9 @@ def _selection(
     statuses: Collection[ReviewStatus],
 ) -> SelectedBoxes:
     store, scope = context.store, context.scope
-    blobs = store.candidates(scope, candidates_key(detector))
-    pool = CandidatePool.of(
-        {image_id: unpack(blob) for image_id, blob in blobs.items()}
+    pool = CandidatePool.joined(
+        CandidatePool.of({image_id: unpack(blob) for image_id, blob in packed})
+        for packed in store.each_candidates(scope, candidates_key(detector))
     )
     wanted = pool.only(store.image_ids(scope, statuses=statuses))
     wanted = wanted.outside(store.ignored_shapes(scope, wanted.image_ids))

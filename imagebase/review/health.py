@@ -169,12 +169,19 @@ def duplicate_groups(
 ) -> list[list[str]]:
     """Return groups of images that look nearly the same, two members at least.
 
-    vectors: of images, where they are known; see `near_duplicates`.
+    vectors: of images, where they are known; see `near_duplicates`. Of more images than
+        `MOST_BY_VECTORS` the hashes alone are compared.
     """
+    if len(images) > MOST_BY_VECTORS:
+        vectors = None
     pairs = zip(images.image_ids, images.difference_hash, strict=True)
     hashes = {image_id: digest for image_id, digest in pairs if digest}
     return near_duplicates(hashes, vectors=vectors)
 
+
+# By vectors each image is compared with each: a second of CPU time for so many, ten for
+# 100,000, while a person waits.
+MOST_BY_VECTORS: Final = 30_000
 
 _DECIDED: Final = (
     *(ReviewStatus.APPROVED, ReviewStatus.EDITED, ReviewStatus.IMPORTED),

@@ -1,9 +1,12 @@
 """Figures of a dataset's health, against figures worked out by hand."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from imagebase.annotation import ReviewStatus, Size
+from imagebase.review import health
 from imagebase.review.health import (
     Finding,
     area_shares,
@@ -134,6 +137,17 @@ def test_histogram_counts_what_is_beyond_with_the_nearest_bin() -> None:
 
 def test_near_duplicates_are_found_among_measured_images_only() -> None:
     assert duplicate_groups(IMAGES) == [["a", "c"]]
+
+
+def test_of_many_images_hashes_alone_are_compared(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cut = replace(IMAGES, difference_hash=("0" * 16, "", "0fff".zfill(16)))
+    vectors = dict.fromkeys("abc", np.array([1, 0], np.float32))
+    assert duplicate_groups(cut, vectors) == [["a", "c"]]
+    monkeypatch.setattr(health, "MOST_BY_VECTORS", 2)
+    assert duplicate_groups(cut, vectors) == []
+    assert duplicate_groups(IMAGES, vectors) == [["a", "c"]]
 
 
 def test_findings_name_the_images_and_leave_out_what_was_not_found() -> None:

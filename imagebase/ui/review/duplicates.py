@@ -6,7 +6,7 @@ from typing import Final
 
 import streamlit as st
 
-from imagebase.review.health import best_of
+from imagebase.review.health import MOST_BY_VECTORS, best_of
 from imagebase.store import ImageFilter, ImageRow
 from imagebase.ui import cache, likeness, services, state, widgets
 from imagebase.ui.review import actions, filters
@@ -26,10 +26,12 @@ def near_duplicates() -> None:
         st.success("No near-duplicates found.")
         return
     images = sum(map(len, groups))
+    is_by_vectors = services.store().count_images(state.scope()) <= MOST_BY_VECTORS
+    cut = ", resized or cut off a little" if is_by_vectors else " or resized"
     st.markdown(
         f"**{widgets.plural(len(groups), 'group')}** of images that look nearly the "
         f"same, {widgets.plural(images, 'image')} in all: copies that were saved "
-        "again, resized or cut off a little, and frames of one scene."
+        f"again{cut}, and frames of one scene."
     )
     with filters.bar():
         offset = filters.draw_paging(

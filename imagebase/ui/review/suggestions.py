@@ -151,8 +151,10 @@ def _left_out() -> set[str]:
 
 
 def _still_left() -> list[str]:
-    ids = services.store().image_ids(state.scope(), statuses=UNDECIDED)
     left = _left_out()
+    if not left:
+        return []
+    ids = services.store().image_ids(state.scope(), statuses=UNDECIDED)
     return [image_id for image_id in ids if image_id in left]
 
 
