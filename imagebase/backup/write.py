@@ -9,7 +9,12 @@ from typing import Any, Final
 
 from pydantic import TypeAdapter, ValidationError
 
-from imagebase.errors import ArchiveError, ImageFileError, NotFoundError
+from imagebase.errors import (
+    ArchiveError,
+    ImageFileError,
+    NotFoundError,
+    StorageUnreachableError,
+)
 from imagebase.formats.base import ExportFile, ImageReference, Streamed
 from imagebase.formats.writer import WrittenFile, append_to_zip, write_zip
 from imagebase.images.file_types import IMAGE_SUFFIXES
@@ -203,9 +208,12 @@ class _Draft:
 
         Raises:
             ImageFileError: so it is with all of them: their place is not there.
+            StorageUnreachableError: their place does not answer; they may be whole.
         """
         try:
             data = self._store.image_bytes(self._scope, image_id)
+        except StorageUnreachableError:
+            raise
         except (ImageFileError, NotFoundError):
             self._lose(image_id)
             if len(self.lost) == len(self._names):

@@ -8,7 +8,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from imagebase.annotation import ImageRecord
-from imagebase.errors import ExportError, ImageFileError, ImageReadError, NotFoundError
+from imagebase.errors import (
+    ExportError,
+    ImageFileError,
+    ImageReadError,
+    NotFoundError,
+    StorageUnreachableError,
+)
 from imagebase.export.image_maker import ImageMaker
 from imagebase.export.preview import Overlay, draw, places_to_draw
 from imagebase.export.request import ExportRequest, in_words, request_json
@@ -122,6 +128,8 @@ class _Build:
     def _read(self, image_id: str) -> bytes:
         try:
             return self._images.bytes_of(image_id)
+        except StorageUnreachableError:
+            raise  # all would be left out until it answers again
         except (ImageFileError, NotFoundError) as error:
             raise LostImageError(image_id) from error
 

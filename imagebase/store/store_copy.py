@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 from sqlalchemy import Connection, Table, func, insert, select, text
 
 from imagebase.annotation import utc_now
-from imagebase.errors import ImageFileError, StoreError
+from imagebase.errors import ImageFileError, StorageUnreachableError, StoreError
 from imagebase.settings import Settings
 from imagebase.store.backup_rows import value_json
 from imagebase.store.column_types import AnyRow
@@ -117,6 +117,8 @@ class _Files:
             return True
         try:
             data = self.source.read(*key, file_name=file.file_name)
+        except StorageUnreachableError:
+            raise
         except ImageFileError as error:
             _log.warning("%s", error)
             return False

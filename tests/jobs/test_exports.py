@@ -13,6 +13,7 @@ from PIL import ExifTags, Image
 
 from imagebase.annotation import Annotation, Box, ImageRecord
 from imagebase.editing.records import approve
+from imagebase.errors import StorageUnreachableError
 from imagebase.formats.registry import FORMATS
 from imagebase.jobs.temporary_files import (
     KEPT_SECONDS,
@@ -186,6 +187,26 @@ def test_images_that_are_missing_or_damaged_are_left_out_and_named(
     )
     assert job.result["not_in_it"] == [said]
     assert said in job.result["warnings"]
+
+
+@pytest.mark.usefixtures("reviewed")
+@pytest.mark.parametrize("kind", ["export", "backup"])
+def test_storage_that_does_not_answer_leaves_no_image_out(
+    kind: str, store: Store, run_job: RunJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = store.image_bytes
+    asked = []
+
+    def image_bytes(scope: Scope, image_id: str) -> bytes:
+        asked.append(image_id)
+        if len(asked) == 2:
+            raise StorageUnreachableError("The bucket does not answer.")
+        return read(scope, image_id)
+
+    monkeypatch.setattr(store, "image_bytes", image_bytes)
+    job = run_job(kind)
+    assert (job.state, job.error) == (JobState.FAILED, "The bucket does not answer.")
+    assert run_job(kind).state is JobState.DONE
 
 
 def truncate(path: Path) -> None:
