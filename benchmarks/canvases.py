@@ -6,8 +6,9 @@ time is taken in the browser, from the release to the words on the screen.
 
     python -m benchmarks.canvases [--boxes 5 50 500] [--rounds 15]
 
-With `--edits`, a selected box on Edit is moved by a drag and by a key instead: how long
-until the canvas shows it, and until the server has saved it.
+With `--edits`, a selected box on Edit is moved by a drag and by a key, gets another
+label, is deleted and drawn again instead: how long until the canvas shows it, and until
+the server has saved it.
 
     python -m benchmarks.canvases --edits --boxes 1500
 
@@ -20,14 +21,14 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from statistics import median, quantiles
 from typing import Final
 
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Locator, Page, sync_playwright
 
 from benchmarks.pages import browsing, served
 from imagebase.annotation import Annotation, Box
@@ -69,15 +70,17 @@ _WATCH: Final = """() => {
 # The canvas shows it: the frame after the handlers of the event has been painted.
 _WATCH_EDITS: Final = """(root) => {
   window.taken = {};
+  let before = root.dataset.savedSeq;
   const start = () => {
-    const [at, seq] = [performance.now(), root.dataset.seq];
+    const at = performance.now();
     const took = (name) => { window.taken[name] ??= performance.now() - at; };
     window.taken = {};
     setTimeout(() => requestAnimationFrame(() => setTimeout(() => took("shown"))));
     new MutationObserver((_, observer) => {
       const { savedSeq } = root.dataset;
-      if (!savedSeq || savedSeq === seq) return;
+      if (!savedSeq || savedSeq === before) return;
       took("saved");
+      before = savedSeq; // an edit by a key may have been counted before this is called
       observer.disconnect();
     }).observe(root, { attributes: true });
   };
@@ -105,7 +108,7 @@ def main() -> None:
 
 
 def show_edits(counts: list[int], rounds: int) -> None:
-    """Print how long a drag and a key take on Edit, at these numbers of boxes."""
+    """Print how long edits of one box take on Edit, at these numbers of boxes."""
     print("| boxes | | on the canvas | saved |\n|---|---|---|---|")
     for count in counts:
         with tempfile.TemporaryDirectory() as scratch:
@@ -123,7 +126,7 @@ def show_edits(counts: list[int], rounds: int) -> None:
 
 
 def edits(page: Page, rounds: int) -> dict[str, list[dict[str, float]]]:
-    """Move a box by drags and by keys in turn; return the milliseconds of each."""
+    """Edit a box in five ways in turn; return the milliseconds of each."""
     surface = page.locator(".editor").first
     page.wait_for_timeout(2000)
     surface.evaluate(_WATCH_EDITS)
@@ -133,22 +136,35 @@ def edits(page: Page, rounds: int) -> dict[str, list[dict[str, float]]]:
     scale = float(view["scale"])
     x, y = area["x"] + float(view["x"]), area["y"] + float(view["y"])
     x, y = x + 430 * scale, y + 100 * scale  # beside the others
-    page.mouse.move(x, y)
-    page.mouse.down()
-    page.mouse.move(x + 60, y + 60, steps=4)
-    page.mouse.up()
+    drag(page, (x, y), (x + 60, y + 60))
     page.wait_for_timeout(_PAUSE_MS)
-    taken: dict[str, list[dict[str, float]]] = {"drag": [], "key": []}
-    for i in range(rounds + 1):
-        by = 12 if i % 2 == 0 else -12
-        page.mouse.move(x + 30, y + 30)
-        page.mouse.down()
-        page.mouse.move(x + 30, y + 30 + by, steps=4)
-        page.mouse.up()
-        taken["drag"].append(done(page))
-        page.keyboard.press("ArrowDown" if i % 2 == 0 else "ArrowUp")
-        taken["key"].append(done(page))
+    middle, lower = (x + 30, y + 30), (x + 30, y + 42)
+    ways: dict[str, Callable[[], None]] = {
+        "drag": lambda: drag(page, middle, lower),
+        "key": lambda: page.keyboard.press("ArrowDown"),
+        "label": lambda: page.keyboard.press(other_digit(surface)),
+        "delete": lambda: page.keyboard.press("Delete"),
+        "new box": lambda: drag(page, (x, y), (x + 60, y + 60)),
+    }
+    taken: dict[str, list[dict[str, float]]] = {way: [] for way in ways}
+    for _ in range(rounds + 1):
+        for way, edit in ways.items():
+            edit()
+            taken[way].append(done(page))
     return {way: times[1:] for way, times in taken.items()}  # the first warms up
+
+
+def other_digit(surface: Locator) -> str:
+    """Return the digit of the label that the selected box does not have."""
+    box = surface.locator("[data-label].selected").first
+    return "1" if box.get_attribute("data-label") == "other" else "2"
+
+
+def drag(page: Page, start: tuple[float, float], end: tuple[float, float]) -> None:
+    page.mouse.move(*start)
+    page.mouse.down()
+    page.mouse.move(*end, steps=4)
+    page.mouse.up()
 
 
 def done(page: Page) -> dict[str, float]:
@@ -197,6 +213,7 @@ def fill(home: Path, count: int) -> str:
     scope = Scope(TEAM_OWNER, dataset_id, "walk")
     file = Incoming(PHOTOGRAPH.name, PHOTOGRAPH.read_bytes())
     admit(store, scope, [file], limits=Limits())
+    store.add_labels(scope, ["thing", "other"])
     (record,) = store.records(scope)
     boxes = tuple(Annotation(box, "thing") for box in grid(count))
     store.save(scope, replace(record, annotations=boxes))
