@@ -258,6 +258,10 @@ class Learner:
         except ImageBaseError as error:
             _log.info("%s teaches nothing: %s", image_id, error)
             return
+        is_new = image_id not in self._found and image_id not in self._examples
+        if is_new and self._taught is not None:
+            # It was approved before anything had been found in it.
+            self._relabel(image_id)
         self._judge(record)
         wanted = self._labels_with(record)
         taught = [one for one in record.annotations if one.label in wanted]

@@ -130,6 +130,21 @@ def test_images_are_judged_by_what_was_suggested_before_they_were_approved(
     assert learner.status().ap50["disc"] > 0.5
 
 
+def test_images_that_were_approved_before_they_were_looked_at_are_judged(
+    store: Store, scope: Scope, learner: Learner
+) -> None:
+    store.add_labels(scope, ["disc"])
+    first = add_scene(store, scope, 0)
+    approved(store, scope, with_boxes(first, 0, "disc"))
+    run(learner)
+    for seed in range(1, 5):
+        record = add_scene(store, scope, seed)
+        approved(store, scope, with_boxes(record, seed, "disc"))
+    run(learner)
+
+    assert learner.status().ap50["disc"] > 0.5
+
+
 def test_switched_off_nothing_is_suggested_and_paused_nothing_is_learned(
     store: Store, scope: Scope, scenes: list[ImageRecord], learner: Learner
 ) -> None:
