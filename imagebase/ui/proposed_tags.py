@@ -246,8 +246,9 @@ def view() -> None:
             disabled=not services.store().can_undo(state.scope()),
         )
     found = by_image()
-    if _classifier() is not None:
-        job_progress.show(CLASSIFY)
+    model = _classifier()
+    if model is not None:
+        _draw_run(model)
     images_of: dict[str, list[str]] = {}
     for image_id, proposals in found.items():
         for tag, _ in proposals:
@@ -255,7 +256,7 @@ def view() -> None:
     if not images_of:
         st.info(
             "No tags are proposed. Tag images under **Image tags** on Edit."
-            if _classifier() is None
+            if model is None
             else "The classifier is not that sure of any tag that an image lacks."
         )
         return
@@ -273,6 +274,20 @@ def view() -> None:
     )
     st.session_state[_CHOSEN] = chosen
     _draw_tag(chosen, images_of[chosen])
+
+
+def _draw_run(model: Model) -> None:
+    """Draw how far a classifier is, or a button that runs one that was stopped."""
+    job_progress.show(CLASSIFY)
+    job = job_progress.latest(CLASSIFY)
+    if job is not None and job.state in (JobState.CANCELLED, JobState.FAILED):
+        st.button(
+            "Run again",
+            key="tags.run",
+            icon=":material/refresh:",
+            on_click=job_progress.start,
+            args=(CLASSIFY, {"model": model.name}),
+        )
 
 
 def _how() -> str:

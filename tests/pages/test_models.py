@@ -338,3 +338,18 @@ def test_classifier_is_brought_and_deleted(page: Tab) -> None:
     assert "Its tags are kept" in page.words()
     page.press("models.really_delete")
     assert not names()
+
+
+def test_classifier_that_was_cancelled_is_run_again_by_a_click(page: Tab) -> None:
+    drop(page, ("light.onnx", bright_or_dark()))
+    keep(page, "Light")
+    job_id = store().submit_job(the_scope(), "classify", {"model": "Light"})
+    store().cancel_job(the_scope(), job_id)
+    page.open("review")
+    page.app.main.button_group[0].set_value("Tags").run()
+    assert not page.app.exception
+    assert "Tags are proposed by Light." in page.words()
+    page.press("tags.run")
+    assert page.wait("classify").state is JobState.DONE
+    page.app.run()
+    assert "Take for all" in str([button.label for button in page.app.button])

@@ -153,6 +153,8 @@ def _speed_and_score(card: ModelCard) -> str:
         if milliseconds is None
         else f"{milliseconds:.0f} ms per image"
     )
+    if card.family in classifier.FAMILIES:
+        return speed
     if card.score is None:
         return f"{speed} · AP not evaluated"
     ap, ap50 = (
