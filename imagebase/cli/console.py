@@ -95,6 +95,13 @@ def local_path(path: Path | None) -> Path | None:
     return path
 
 
+def local_source(path: Path | None) -> Path | None:
+    """Return an argument's path; refuse a URL, which is read by some commands only."""
+    if path is not None and (found := _URL.match(path.as_posix())):
+        refuse(f"{found[1]}:// cannot be read here; copy it to this machine first.")
+    return path
+
+
 Output = Annotated[
     Path,
     typer.Option("--output", callback=local_path, help="The folder to write to."),

@@ -9,6 +9,7 @@ from imagebase.cli.console import (
     Quiet,
     Verbose,
     local_path,
+    local_source,
     progress_bar,
     refuse,
     reported_errors,
@@ -17,7 +18,10 @@ from imagebase.cli.console import (
 )
 
 _Source = Annotated[
-    Path, typer.Argument(help="Label files: a folder, a zip, or one file.")
+    Path,
+    typer.Argument(
+        callback=local_source, help="Label files: a folder, a zip, or one file."
+    ),
 ]
 _To = Annotated[str, typer.Option("--to", help="The format to write.")]
 _Output = Annotated[
@@ -39,6 +43,7 @@ _Images = Annotated[
     Path | None,
     typer.Option(
         "--images",
+        callback=local_source,
         help="A folder or zip with the images, if they are not in the source.",
     ),
 ]

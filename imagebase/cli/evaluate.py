@@ -10,6 +10,7 @@ from imagebase.cli.console import (
     Output,
     Quiet,
     Verbose,
+    local_source,
     plain,
     progress_bar,
     refuse,
@@ -31,7 +32,9 @@ _Images = Annotated[
 _Labels = Annotated[
     Path,
     typer.Option(
-        "--labels", help="The ground truth: label files in a folder, a zip or one file."
+        "--labels",
+        callback=local_source,
+        help="The ground truth: label files in a folder, a zip or one file.",
     ),
 ]
 _LabelsFormat = Annotated[

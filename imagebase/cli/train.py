@@ -16,6 +16,7 @@ from imagebase.cli.console import (
     Verbose,
     errors,
     local_path,
+    local_source,
     refuse,
     reported_errors,
     say,
@@ -37,10 +38,18 @@ WORK: Final = ".training"
 _LINES_SHOWN: Final = 12
 
 _Images = Annotated[
-    Path, typer.Option("--images", help="The images: a folder or a zip.")
+    Path,
+    typer.Option(
+        "--images", callback=local_source, help="The images: a folder or a zip."
+    ),
 ]
 _Labels = Annotated[
-    Path, typer.Option("--labels", help="Their labels: a folder, a zip or one file.")
+    Path,
+    typer.Option(
+        "--labels",
+        callback=local_source,
+        help="Their labels: a folder, a zip or one file.",
+    ),
 ]
 _Output = Annotated[
     Path,

@@ -191,3 +191,23 @@ def test_annotate_refuses_urls_that_take_no_files(url: str, tmp_path: Path) -> N
         f"{url} cannot be written to; give a folder, or a URL such as "
         "s3://bucket/labels.\n"
     )
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["convert", "s3://b/labels", "--to", "coco", "--output", "out"],
+        ["evaluate", "--labels", "s3://b/labels", "--output", "out"],
+        ["train", "--images", "s3://b/a", "--labels", "labels", "--output", "out"],
+    ],
+    ids=lambda command: command[0],
+)
+def test_url_is_refused_where_only_a_path_is_read(
+    command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code == 2
+    assert result.stderr == (
+        "s3:// cannot be read here; copy it to this machine first.\n"
+    )
