@@ -11,12 +11,15 @@ import argparse
 import os
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 from typing import Final, NamedTuple
+
+from pyarrow import parquet
 
 from benchmarks.throughput import DEV_IMAGES
 from imagebase.batch.ray_engine import imported_ray
@@ -82,16 +85,45 @@ def _here(source: Path) -> Rate:
 
 
 def _rate(source: Path, engine: str) -> Rate:
-    samples: list[tuple[int, float, float]] = []
-
-    def on_progress(done: int, total: int) -> None:
-        samples.append((done, time.perf_counter(), _cpu_seconds(engine)))
-
+    """Return the rate between the first result and the last."""
     with tempfile.TemporaryDirectory() as output:
-        annotate(source, output, engine=engine, on_progress=on_progress)
+        samples: list[tuple[int, float, float]] = []
+        is_over = threading.Event()
+        watch = threading.Thread(
+            target=_watch, args=(Path(output), engine, samples, is_over)
+        )
+        watch.start()
+        annotate(
+            source,
+            output,
+            engine=engine,
+            on_progress=lambda done, total: is_over.set() if done == total else None,
+        )
+        watch.join()
     (first, began, before), (last, ended, after) = samples[0], samples[-1]
     images = last - first
     return Rate(images / (ended - began), 1000 * (after - before) / images)
+
+
+def _watch(
+    output: Path,
+    engine: str,
+    samples: list[tuple[int, float, float]],
+    is_over: threading.Event,
+) -> None:
+    """Note how many images are done, the time and the CPU time, as results come."""
+    while not is_over.wait(0.05):
+        done = _images_done(output)
+        if done and (not samples or done > samples[-1][0]):
+            samples.append((done, time.perf_counter(), _cpu_seconds(engine)))
+
+
+def _images_done(output: Path) -> int:
+    journal = output / "run.journal"
+    if journal.exists() and (lines := journal.read_bytes().count(b"\n") - 1) > 0:
+        return lines
+    parts = sorted((output / "run.parts").glob("*.parquet"))
+    return sum(parquet.read_metadata(part).num_rows for part in parts)
 
 
 def _cpu_seconds(engine: str) -> float:

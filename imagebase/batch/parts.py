@@ -8,10 +8,12 @@ journal that a run on one machine writes.
 import contextlib
 import io
 import json
+import pickle
 import shutil
+import sqlite3
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Final, NamedTuple, overload
 
@@ -30,6 +32,7 @@ from imagebase.batch.resume import (
 )
 from imagebase.detection.candidates import pack, unpack
 from imagebase.errors import ExportError, StoreError
+from imagebase.formats.scratch import scratch_database
 from imagebase.images.decode import ImageHeader
 from imagebase.images.locations import Location
 
@@ -173,7 +176,10 @@ def parts_in(output: Path | Location) -> Parts:
 
 
 class PartRecords(Sequence[ImageRecord]):
-    """Records of the images in parts; each is made when it is its turn.
+    """Records of the images in parts, not held in memory.
+
+    Writers go through them a dozen times: the first time they are put into a scratch
+    file, as boxes are chosen from candidates then.
 
     Args:
         parts: to read from.
@@ -198,6 +204,20 @@ class PartRecords(Sequence[ImageRecord]):
 
     def __len__(self) -> int:
         return len(self.names)
+
+    def __iter__(self) -> Iterator[ImageRecord]:
+        rows = self._scratch.execute("SELECT content FROM record ORDER BY place")
+        return (pickle.loads(content) for (content,) in rows)
+
+    @cached_property
+    def _scratch(self) -> sqlite3.Connection:
+        schema = "CREATE TABLE record (place INTEGER PRIMARY KEY, content BLOB)"
+        database = scratch_database(schema)
+        database.executemany(
+            "INSERT INTO record VALUES (?, ?)",
+            ((place, pickle.dumps(self[place])) for place in range(len(self))),
+        )
+        return database
 
     @overload
     def __getitem__(self, index: int) -> ImageRecord: ...
