@@ -245,7 +245,7 @@ class PartRecords(Sequence[ImageRecord]):
             return self._images(self._part_of[name])[name]
         except KeyError as error:
             raise StoreError(
-                f"The result for {name} cannot be read any more; run it again."
+                f"The result for {name} can no longer be read; run the command again."
             ) from error
 
     def _with(self, names: Sequence[str]) -> "PartRecords":

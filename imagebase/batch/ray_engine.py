@@ -197,8 +197,8 @@ def _ray(address: str | None) -> Iterator[ModuleType]:
             ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **own)
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         raise WorkerError(
-            f"Ray at {address} is not reached ({_first_line(error)}); check "
-            "--ray-address, and that the cluster runs."
+            f"Ray at {address} cannot be reached ({_first_line(error)}); check "
+            "--ray-address, and that the cluster is running."
         ) from error
     try:
         yield ray
@@ -268,12 +268,12 @@ class _Job:
             )
         if not self.parts.is_seen():
             raise WorkerError(
-                f"does not see {self.parts.location.url}; let the output be a folder "
+                f"cannot see {self.parts.location.url}; use an output folder "
                 "that all machines share, or a URL such as s3://bucket/labels."
             )
         if not is_url(self.source) and not Path(self.source).exists():
             raise WorkerError(
-                f"does not see {self.source}; give a folder that all machines share, "
+                f"cannot see {self.source}; use a folder that all machines share, "
                 "or a URL such as s3://bucket/photos."
             )
 
@@ -341,7 +341,7 @@ class _Worker:
         lost = begun.lost + ((begun.at,) if begun.at else ())
         for file in files:
             if file.name in lost:
-                yield Refusal(file.name, f"{file.name}: workers were lost at it.")
+                yield Refusal(file.name, f"{file.name}: workers crashed on it.")
             else:
                 self._job.parts.note(part, Begun(begun.tries, lost, file.name))
                 yield from self._seen([file])

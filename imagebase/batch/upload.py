@@ -169,7 +169,7 @@ def _check_whole(target: Location, manifest: Mapping[str, ListedFile]) -> None:
     for path, file in manifest.items():
         if sizes.get(path, -1) not in (None, file.byte_count):
             raise ExportError(
-                f"{target.url}/{path} was not stored whole; run it again."
+                f"{target.url}/{path} was uploaded only in part; run it again."
             )
 
 

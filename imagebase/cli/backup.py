@@ -159,7 +159,7 @@ def move(
         )
         done = copy_store(here, there, on_progress=on_progress)
     for name in done.missing:
-        say(f"Without its file, which was missing or damaged before: {name}")
+        say(f"The file was missing or damaged before the copy: {name}")
     verb = "Already there" if done.was_there else "Copied"
     show(
         f"{verb}, read back and compared: {plural(done.datasets, 'dataset')}, "

@@ -257,7 +257,7 @@ def view() -> None:
         st.info(
             "No tags are proposed. Tag images under **Image tags** on Edit."
             if model is None
-            else "The classifier is not that sure of any tag that an image lacks."
+            else "The classifier proposes no tags at this minimum confidence."
         )
         return
     names = sorted(images_of, key=lambda tag: (-len(images_of[tag]), tag))

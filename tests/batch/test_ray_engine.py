@@ -216,7 +216,7 @@ def test_worker_that_does_not_see_the_images_is_named(
     parts.begin(JournalKey("", 416, "openvino", "f32", 0.01), resume=False)
     model, nowhere = load_model(pets), tmp_path / "nowhere"
     run = RayRun(model, SelectionRule(0.25, 0.45), str(nowhere), parts, Limits())
-    with pytest.raises(WorkerError, match=r"The machine \S+ does not see .*nowhere"):
+    with pytest.raises(WorkerError, match=r"The machine \S+ cannot see .*nowhere"):
         run.annotate([SourceFile("a.jpg", bytes)])
 
 

@@ -207,7 +207,7 @@ def test_classifier_is_dropped_and_proposes_tags(
     page.get_by_role("radio", name="Tags", exact=True).click()
     expect(page.get_by_text(f"Tags are proposed by {name}.")).to_be_visible()
     page.get_by_role("button", name="Take for all 1 image").click()
-    expect(page.get_by_text("is not that sure of any tag")).to_be_visible()
+    expect(page.get_by_text("proposes no tags at this")).to_be_visible()
     saved = dataset.store.record(dataset.scope, day.image_id)
     assert (saved.tags, saved.status) == (("bright",), ReviewStatus.NEW)
 

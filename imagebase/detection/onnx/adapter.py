@@ -165,7 +165,7 @@ def check_scores(scores: FloatBlob) -> None:
     """
     if scores.size and float(scores.max()) > _MOST_SCORE:
         raise ModelLoadError(
-            f"its scores go up to {float(scores.max()):.3g} and are no probabilities; "
+            f"its scores go up to {float(scores.max()):.3g} and are not probabilities; "
             "export it with its sigmoid"
         )
 

@@ -75,8 +75,8 @@ def recognise(model: OnnxModel, net_size: Size) -> list[Adapter]:
         return []
     if task_of(model) not in {CLASSIFY, ""}:
         raise ModelLoadError(
-            "The metadata of this ONNX model say that it detects boxes, and its output "
-            f"is one row of {classes} numbers, as a classifier's; export it again."
+            "The metadata of this ONNX model describes a detector, but its output is "
+            f"one row of {classes} numbers, as a classifier has; export it again."
         )
     if takes_bytes(model):
         raise ModelLoadError(
@@ -138,9 +138,9 @@ def _no_classifier(model: OnnxModel) -> str:
         f"{name} {shape_in_words(shape)}" for name, shape in model.outputs.items()
     )
     return (
-        "The metadata of this ONNX model say that it classifies images, and its "
-        f"outputs ({outputs[:300] or 'none'}) are no row with a number for each label; "
-        "export it again."
+        "The metadata of this ONNX model describes a classifier, but its outputs "
+        f"({outputs[:300] or 'none'}) are not one number for each label; export it "
+        "again."
     )
 
 
@@ -204,5 +204,5 @@ def _probabilities(row: FloatBlob, ending: str) -> FloatBlob:
         return shares
     what = f"go from {row.min():.3g} to {row.max():.3g}" if is_number else "overflow"
     raise ModelLoadError(
-        f"its outputs {what} and are no probabilities; export it with its softmax"
+        f"its outputs {what} and are not probabilities; export it with its softmax"
     )

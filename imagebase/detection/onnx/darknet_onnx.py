@@ -31,7 +31,7 @@ def recognise(model: OnnxModel, net_size: Size) -> list[Adapter]:
         letter_box = described.get("letter_box", False) is True
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise ModelLoadError(
-            "The metadata of this ONNX model are damaged; convert it from its cfg "
+            "The metadata of this ONNX model is damaged; convert it from its cfg "
             "and weights again."
         ) from error
     _check_heads(heads, model)
@@ -70,11 +70,11 @@ def _check_heads(heads: Sequence[Head], model: OnnxModel) -> None:
         in_range = all(0 <= index < len(head.anchors) for index in head.mask)
         if not in_range or len(shape) != 4 or shape[1] != head.channels:
             raise ModelLoadError(
-                f"The metadata of this ONNX model do not fit its output {head.name} "
+                f"The metadata of this ONNX model does not fit its output {head.name} "
                 f"{shape}; convert it from its cfg and weights again."
             )
     if len({head.classes for head in heads}) != 1:
         raise ModelLoadError(
-            "The metadata of this ONNX model name no heads, or heads of different "
+            "The metadata of this ONNX model names no heads, or heads of different "
             "classes; convert it from its cfg and weights again."
         )

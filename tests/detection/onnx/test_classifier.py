@@ -253,7 +253,7 @@ def test_numbers_become_probabilities(
 
 @pytest.mark.parametrize("operator", ["Relu", "Exp", "Tanh"])
 def test_numbers_that_are_no_probabilities_are_refused(operator: str) -> None:
-    with pytest.raises(ModelLoadError, match="are no probabilities; export it with"):
+    with pytest.raises(ModelLoadError, match="are not probabilities; export it with"):
         confidences(ending_in(operator, [[3.0, 2.0]]))
 
 
@@ -261,7 +261,7 @@ def test_what_is_no_probability_is_refused_when_it_is_tried() -> None:
     data = ending_in("Relu", [[3.0, 2.0]])
     result = validate_upload([("m.onnx", data)], limits=Limits())
     assert result.draft is not None
-    with pytest.raises(ModelLoadError, match=r"go from 2 to 3 and are no probab"):
+    with pytest.raises(ModelLoadError, match=r"go from 2 to 3 and are not probab"):
         dry_run(result.draft.model)
 
 

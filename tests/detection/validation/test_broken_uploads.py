@@ -287,12 +287,12 @@ TABLE = {
     ),
     "a detector that says it classifies": (
         [("m.onnx", speaking_model(v8_output(), metadata={"task": "classify"}))],
-        "say that it classifies images, and its outputs (output0 1 × 6 × 126) are no "
-        "row with a number for each label",
+        "describes a classifier, but its outputs (output0 1 × 6 × 126) are not one "
+        "number for each label",
     ),
     "a classifier that says it detects": (
         [("m.onnx", speaking_model([[0.9, 0.1]], metadata={"task": "detect"}))],
-        "say that it detects boxes, and its output is one row of 2 numbers",
+        "describes a detector, but its output is one row of 2 numbers",
     ),
     "a classifier without names": (
         [("m.onnx", speaking_model([[0.9, 0.1]]))],

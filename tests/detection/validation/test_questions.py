@@ -250,7 +250,7 @@ PART = [0.5, 0.5, 0.2, 0.2]
         ),
         pytest.param(
             table([*CENTRE, 0, 0, 4, 0, 0], rows=cells(8, 16, 32), turned=True),
-            "its scores go up to 4 and are no probabilities",
+            "its scores go up to 4 and are not probabilities",
             id="logits",
         ),
         pytest.param(
