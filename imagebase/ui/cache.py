@@ -12,7 +12,14 @@ from typing import Final
 
 import streamlit as st
 
-from imagebase.annotation import Annotation, Box, ImageRecord, LabelSet, Size
+from imagebase.annotation import (
+    Annotation,
+    Box,
+    ImageRecord,
+    LabelSet,
+    ReviewStatus,
+    Size,
+)
 from imagebase.annotation.areas import Shape
 from imagebase.annotation.coverage import is_inside
 from imagebase.assist.label_guess import label_views
@@ -299,6 +306,29 @@ def detector(setup: ModelConfig) -> Detector:
     """Return the detector of a configuration; loads the model at first use."""
     with st.spinner("Loading the model …"):
         return configured_detector(setup, owner_id=visitor().owner_id)
+
+
+def image_ids(
+    scope: Scope, *, statuses: Collection[ReviewStatus] | None = None
+) -> tuple[str, ...]:
+    """Return the ids of the images that stand there, in upload order.
+
+    Read once for all that a page's run asks for; None is every status.
+    """
+    version = services.store().version(scope)
+    wanted = None if statuses is None else tuple(statuses)
+    return _image_ids(scope.owner_id, scope.dataset_id, version, wanted)
+
+
+@lru_cache(maxsize=4)
+def _image_ids(
+    owner_id: str,
+    dataset_id: str,
+    version: str,
+    statuses: tuple[ReviewStatus, ...] | None,
+) -> tuple[str, ...]:
+    scope = Scope(owner_id, dataset_id, "")
+    return tuple(services.store().image_ids(scope, statuses=statuses))
 
 
 def candidates(

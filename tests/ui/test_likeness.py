@@ -1,12 +1,16 @@
 """What is alike, while images are still being compared."""
 
+from collections.abc import Iterable
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import streamlit as st
 
+from imagebase.annotation import ReviewStatus
 from imagebase.learning import image_vectors
 from imagebase.store import Scope, Store
-from imagebase.ui import likeness, services, state
+from imagebase.ui import cache, likeness, services, state
 from tests.app_fixtures import Configure, add_photographs
 
 
@@ -41,3 +45,31 @@ def test_what_comes_meanwhile_does_not_mix_with_what_was_there(
     assert (len(now.vectors), len(now.points)) == (2, 2)
     now = likeness.compared()
     assert (len(now.vectors), len(now.points)) == (4, 4)
+
+
+def test_ids_of_images_are_read_once_until_the_dataset_changes(
+    configure: Configure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configure()
+    monkeypatch.setattr(st, "session_state", {})  # of no test before
+    scope, store = state.scope(), services.store()
+    add_photographs(scope, "bear.jpg", "fruit.jpg")
+    asked = []
+    read = type(store).image_ids
+
+    def counting(
+        self: Store, scope: Scope, *, statuses: Iterable[ReviewStatus] | None = None
+    ) -> list[str]:
+        asked.append(statuses)
+        return read(self, scope, statuses=statuses)
+
+    monkeypatch.setattr(type(store), "image_ids", counting)
+    first, second = cache.image_ids(scope)
+    assert cache.image_ids(scope) == (first, second)
+    assert len(asked) == 1
+    approved = [ReviewStatus.APPROVED]
+    assert cache.image_ids(scope, statuses=approved) == ()
+    record = store.record(scope, first)
+    store.save(scope, replace(record, status=ReviewStatus.APPROVED))
+    assert cache.image_ids(scope, statuses=approved) == (first,)
+    assert len(asked) == 3

@@ -9,7 +9,7 @@ import streamlit as st
 from imagebase.annotation.states import GROUPS, UNDECIDED, group_counts
 from imagebase.jobs.scoring import model_in_use, score_images, stale_images
 from imagebase.store import ImageFilter, Scope, Store
-from imagebase.ui import job_progress, likeness, services, state, widgets
+from imagebase.ui import cache, job_progress, likeness, services, state, widgets
 from imagebase.ui.edit import canvas
 
 _QUEUE: Final = "imagebase.edit.queue"
@@ -90,14 +90,14 @@ def follow_next() -> None:
     st.session_state[_QUEUE] = ImageQueue.NEXT
 
 
-def images() -> list[str]:
+def images() -> Sequence[str]:
     """Return the ids of the images in the queue, in order."""
     scope, store = state.scope(), services.store()
     match queue():
         case ImageQueue.ALL:
-            return store.image_ids(scope)
+            return cache.image_ids(scope)
         case ImageQueue.NEW | ImageQueue.WAITING | ImageQueue.REJECTED as group:
-            return store.image_ids(scope, statuses=GROUPS[group.lower()])
+            return cache.image_ids(scope, statuses=GROUPS[group.lower()])
         case ImageQueue.DOUBTFUL:
             return store.doubtful_ids(scope)
         case ImageQueue.NEXT:
@@ -124,7 +124,7 @@ def _neighbour(ids: Sequence[str], current: str, step: int) -> str | None:
     if queue() in (ImageQueue.DOUBTFUL, ImageQueue.NEXT):
         return next(iter(ids), None) if step > 0 else None
     # The next one in the order of all images.
-    known = services.store().image_ids(state.scope())
+    known = cache.image_ids(state.scope())
     here = known.index(current) if current in known else 0
     wanted = set(ids)
     ahead = known[here + 1 :] if step > 0 else reversed(known[:here])
@@ -151,7 +151,7 @@ def go(step: int, *, then: str = "") -> None:
 def show(start: str) -> None:
     """Go to the image whose id starts with this part from the address, if any."""
     canvas.settle()
-    known = services.store().image_ids(state.scope())
+    known = cache.image_ids(state.scope())
     match = next(
         (image_id for image_id in known if start and image_id.startswith(start)), None
     )
@@ -159,12 +159,12 @@ def show(start: str) -> None:
         state.choose_image(match)
 
 
-def ahead() -> list[str]:
+def ahead() -> Sequence[str]:
     """Return the images of the queue after the current one."""
     ids, current = images(), state.image_id()
     if current not in ids:
-        ids = services.store().image_ids(state.scope())
-    return ids[ids.index(current) + 1 :] if current in ids else []
+        ids = cache.image_ids(state.scope())
+    return ids[ids.index(current) + 1 :] if current in ids else ()
 
 
 def following() -> list[str]:
@@ -183,7 +183,7 @@ def _waiting(to_come: Sequence[str]) -> list[str]:
     """Return those of the images that are to be shown after an approval."""
     if queue() in (ImageQueue.REJECTED, ImageQueue.MINE, ImageQueue.COMMENTED):
         return [*to_come]
-    undecided = set(services.store().image_ids(state.scope(), statuses=UNDECIDED))
+    undecided = set(cache.image_ids(state.scope(), statuses=UNDECIDED))
     return [image_id for image_id in to_come if image_id in undecided]
 
 
@@ -208,7 +208,7 @@ def ways_on(current: str, *, most: int) -> dict[str, WaysOn]:
     to_see = [current]
     while to_see and len(ways) <= most:
         image_id = to_see.pop(0)
-        after = ids[ids.index(image_id) + 1 :] if image_id in ids else []
+        after = ids[ids.index(image_id) + 1 :] if image_id in ids else ()
         wanted = set(waiting) - {image_id}
         by_decision = next((one for one in _from(ids, image_id) if one in wanted), None)
         ways[image_id] = WaysOn(next(iter(after), None), by_decision)

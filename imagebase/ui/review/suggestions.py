@@ -132,7 +132,7 @@ def _page() -> _Page | None:
 
 def _waiting() -> list[str]:
     """Return the images that nobody has decided on and that were not left out."""
-    ids = services.store().image_ids(state.scope(), statuses=UNDECIDED)
+    ids = cache.image_ids(state.scope(), statuses=UNDECIDED)
     chosen = filters.chosen_images()
     wanted = None if chosen is None else set(chosen.image_ids)
     left = _left_out()
@@ -154,7 +154,7 @@ def _still_left() -> list[str]:
     left = _left_out()
     if not left:
         return []
-    ids = services.store().image_ids(state.scope(), statuses=UNDECIDED)
+    ids = cache.image_ids(state.scope(), statuses=UNDECIDED)
     return [image_id for image_id in ids if image_id in left]
 
 
