@@ -296,7 +296,6 @@ def test_chips_are_chosen_by_touch(
         hand.wait_for_label("person")
         hand.canvas.press("2")
         hand.wait_for_boxes("skis")
-        page.screenshot(path="/tmp/label_lab/touch.png")
         box = hand.chips.first.bounding_box()
         assert box is not None
         assert box["height"] >= 34

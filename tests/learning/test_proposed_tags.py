@@ -73,9 +73,9 @@ def test_many_examples_take_no_longer_than_a_page() -> None:
         (f"kind {kind}", str(i % 16)) for i, kind in enumerate(kinds)
     ]
     tags[-40:] = [()] * 40
-    began = time.monotonic()
+    began = time.process_time()
     found = proposed_tags(vectors_of(kinds, noise=0.3), tags)
-    assert time.monotonic() - began < 20
+    assert time.process_time() - began < 20
     proposed = [{tag for tag, _ in one} for one in found[-40:]]
     right = [
         f"kind {kind}" in one for kind, one in zip(kinds[-40:], proposed, strict=True)
