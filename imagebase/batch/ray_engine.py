@@ -43,6 +43,7 @@ _CORES_PER_WORKER: Final = 1
 _OBJECT_STORE_BYTES: Final = 200_000_000
 # After these, a part that workers were lost at is run one image at a time.
 _TRIES_OF_A_PART: Final = 3
+_KNOCK_SECONDS: Final = 10
 _NONE: Final = pickle.dumps([])
 
 _log: Final = logging.getLogger(__name__)
@@ -193,6 +194,7 @@ def _ray(address: str | None) -> Iterator[ModuleType]:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         own = {"include_dashboard": False, "object_store_memory": _OBJECT_STORE_BYTES}
     try:
+        _knock(address)
         with _no_standard_error():
             ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **own)
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
@@ -204,6 +206,13 @@ def _ray(address: str | None) -> Iterator[ModuleType]:
         yield ray
     finally:
         ray.shutdown()
+
+
+def _knock(address: str) -> None:
+    """Check that somebody listens at host:port; Ray itself tries for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if port.isdecimal():
+        socket.create_connection((host, int(port)), _KNOCK_SECONDS).close()
 
 
 @contextlib.contextmanager

@@ -207,8 +207,9 @@ def _ray_run(
     parts: Parts,
     address: str | None,
 ) -> "RayRun":
-    from imagebase.batch.ray_engine import RayRun
+    from imagebase.batch.ray_engine import RayRun, imported_ray
 
+    imported_ray()  # it is missed before any work
     return RayRun(model, rule, source, parts, _limits(), address)
 
 

@@ -220,12 +220,13 @@ def test_worker_that_does_not_see_the_images_is_named(
         run.annotate([SourceFile("a.jpg", bytes)])
 
 
-def test_missing_extra_and_unreachable_cluster_are_sentences(
+def test_missing_extra_is_a_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(WorkerError, match=r'run `pip install "imagebase\[scale\]"`'):
-        annotate(SAMPLES_FOLDER, tmp_path, engine=RAY)
+        annotate(SAMPLES_FOLDER, tmp_path / "out", engine=RAY)
+    assert not (tmp_path / "out").exists()
 
 
 def test_images_and_results_are_behind_urls(
@@ -310,3 +311,12 @@ def test_command_that_was_stopped_resumes(
 def test_cluster_file_is_one_that_ray_takes() -> None:
     given = yaml.safe_load((PROJECT_ROOT / "docs/cluster/aws.yaml").read_text())
     validate_config(prepare_config(given))
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1"])
+def test_cluster_that_is_not_there_is_a_sentence(
+    tmp_path: Path, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(imported_ray(), "is_initialized", lambda: False)
+    with pytest.raises(WorkerError, match=rf"Ray at {address} is not reached"):
+        annotate(SAMPLES_FOLDER, tmp_path, engine=RAY, ray_address=address)
