@@ -318,5 +318,5 @@ def test_cluster_that_is_not_there_is_a_sentence(
     tmp_path: Path, address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(imported_ray(), "is_initialized", lambda: False)
-    with pytest.raises(WorkerError, match=rf"Ray at {address} is not reached"):
+    with pytest.raises(WorkerError, match=rf"Ray at {address} cannot be reached"):
         annotate(SAMPLES_FOLDER, tmp_path, engine=RAY, ray_address=address)
