@@ -83,14 +83,13 @@ def show(image_ids: Iterable[str]) -> None:
         learned = services.learner().learned(scope, image_id)
         if learned is not None:
             on_screen[_key(image_id)] = learned
-            _keep_earlier(image_id, before)
+            if before is not None and _name(before) != _name(learned):
+                _keep_earlier(image_id, before)
     while len(on_screen) > _KEPT:
         del on_screen[next(iter(on_screen))]
 
 
-def _keep_earlier(image_id: str, learned: Learned | None) -> None:
-    if learned is None:
-        return
+def _keep_earlier(image_id: str, learned: Learned) -> None:
     earlier = _earlier()
     of_image = [*earlier.pop(_key(image_id), ()), learned]
     earlier[_key(image_id)] = of_image[-_EARLIER_KEPT:]
