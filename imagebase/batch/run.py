@@ -255,7 +255,10 @@ def _journal_key(detector: Detector, *, floor: float) -> JournalKey:
 
 
 def _usable(files: Iterable[SourceFile]) -> tuple[list[SourceFile], list[Refusal]]:
-    """Return the files with UTF-8 names of their own, and refuse the others."""
+    """Return the files with UTF-8 names of their own, and refuse the others.
+
+    A bucket may hold "a//b.jpg" beside "a/b.jpg"; label files do not tell them apart.
+    """
     usable: dict[str, SourceFile] = {}
     refused = []
     for file in files:
@@ -263,6 +266,10 @@ def _usable(files: Iterable[SourceFile]) -> tuple[list[SourceFile], list[Refusal
         if shown != file.name:
             refused.append(
                 Refusal(shown, f"{shown} has a name that is not UTF-8; rename it.")
+            )
+        elif "\\" in shown or "//" in shown:
+            refused.append(
+                Refusal(shown, f'{shown} has "\\" or "//" in its name; rename it.')
             )
         elif file.name in usable:
             refused.append(

@@ -15,10 +15,14 @@ from fsspec import AbstractFileSystem, url_to_fs
 
 from imagebase.annotation import new_id
 from imagebase.errors import ExportError, ImageBaseError, ImageReadError
-from imagebase.logs import redacted
+from imagebase.logs import MASK, redacted
 
 # Requests of one group are under way together, as far as the file system can.
 _GROUP: Final = 256
+# In the place of a user, where a password is not told apart: a token.
+_USER: Final = re.compile(r"(://)[^/@:]+@")
+# Bucket names hold neither "@" nor ":", but for Amazon's own of access points.
+_SECRET_IN_BUCKET: Final = re.compile(r"\bs3a?://(?!arn:)[^/]*[@:]", re.IGNORECASE)
 _EXTRA_OF: Final = {"s3": "s3", "s3a": "s3", "http": "s3", "https": "s3"}
 
 
@@ -29,7 +33,7 @@ def is_url(location: str | os.PathLike[str]) -> bool:
 
 def shown_url(url: str) -> str:
     """Return a URL for a message: without credentials, query and fragment."""
-    return redacted(re.split(r"[?#]", url, maxsplit=1)[0])
+    return _USER.sub(rf"\1{MASK}@", redacted(re.split(r"[?#]", url, maxsplit=1)[0]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,11 +112,13 @@ class Location:
             ImageReadError: one cannot be read.
         """
         for group in _groups(names):
+            paths = [self._path(name) for name in group]
             try:
-                found = self.files.cat([self._path(name) for name in group])
+                # `cat` would take a name such as "a[1].txt" for a pattern.
+                found = self.files.cat_ranges(paths, None, None, on_error="raise")
             except Exception as error:
                 self.refuse(error)
-            yield from ((self._name(path), data) for path, data in found.items())
+            yield from zip(group, found, strict=True)
 
     def check_writable(self) -> None:
         """Write a small file and delete it.
@@ -198,8 +204,15 @@ def open_location(url: str) -> Location:
     """Return the location behind a URL such as `s3://bucket/photos`.
 
     Raises:
-        ImageReadError: the package for such URLs is missing, or there is none.
+        ImageReadError: the package for such URLs is missing, or there is none; or it
+            holds credentials that S3 does not take there.
     """
+    if _SECRET_IN_BUCKET.search(url):
+        # The file system would send them, and repeat them, as a bucket's name.
+        raise ImageReadError(
+            "An s3:// URL takes no credentials; set AWS_ACCESS_KEY_ID and "
+            "AWS_SECRET_ACCESS_KEY, and write s3://bucket/folder."
+        )
     try:
         files, root = url_to_fs(url)
     except ImportError as error:

@@ -118,6 +118,30 @@ def test_another_run_replaces_what_the_first_wrote(output: Location, pets: str) 
     assert after["coco/annotations.json"] == before["coco/annotations.json"]
 
 
+def test_a_name_with_brackets_is_no_pattern(
+    output: Location, pets: str, tmp_path: Path
+) -> None:
+    photos = open_location(f"s3://images/{tmp_path.name}/photos")
+    photos.write("a [7].jpg", PHOTOS[0].read_bytes())
+    for _ in range(2):
+        annotate(photos.url, output.url, model=pets, formats=["yolo"])
+    output.write(path := "yolo/labels/train/a [7].txt", b"0 0.5 0.5 1 1")
+    with pytest.raises(ExportError, match="was changed after ImageBase wrote it"):
+        annotate(photos.url, output.url, model=pets, formats=["yolo"])
+    assert output.read(path) == b"0 0.5 0.5 1 1"
+
+
+def test_names_that_label_files_cannot_tell_apart_are_refused_alone(
+    output: Location, pets: str, tmp_path: Path
+) -> None:
+    photos = open_location(f"s3://images/{tmp_path.name}/photos")
+    for name in ("d/a.jpg", "d//a.jpg", "back\\slash.jpg"):
+        photos.write(name, PHOTOS[0].read_bytes())
+    done = annotate(photos.url, output.url, model=pets)
+    assert done.images == 1
+    assert {one.file for one in done.refused} == {"d//a.jpg", "back\\slash.jpg"}
+
+
 @pytest.mark.parametrize("path", ["coco/annotations.json", "yolo/data.yaml"])
 def test_edited_label_file_is_refused_before_any_work(
     path: str, output: Location, pets: str
@@ -218,3 +242,23 @@ def test_missing_package_is_named(
 def test_no_message_shows_credentials() -> None:
     assert shown_url("https://h/a.jpg?X-Amz-Signature=abc") == "https://h/a.jpg"
     assert shown_url("ftp://ann:hunter22@h/a") == "ftp://ann:***@h/a"
+    assert shown_url("https://ghp_token@h/a@2.jpg") == "https://***@h/a@2.jpg"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "s3://AKEY:hunter22@images/photos",
+        "s3://AKEY:hun/ter22@images/photos",
+        "s3://hunter22@images/photos",
+        "simplecache::s3://AKEY:hunter22@images/photos",
+    ],
+)
+def test_bucket_with_credentials_is_refused_without_them(url: str, pets: str) -> None:
+    for source, target in ((url, "s3://images/labels"), ("s3://images/photos", url)):
+        result = CliRunner().invoke(
+            app, ["annotate", source, "--output", target, "--model", pets]
+        )
+        assert result.exit_code != 0
+        assert "takes no credentials" in " ".join(result.output.split())
+        assert "ter22" not in result.output
