@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import Any, Final
 
-from imagebase.annotation import ImageRecord, LabelSet, ReviewStatus
+from imagebase.annotation import ImageRecord, LabelSet, ReviewStatus, new_id
 from imagebase.annotation.states import APPROVED, SCOPES
 from imagebase.detection.model_files import CFG, WEIGHTS
 from imagebase.errors import ExportError
@@ -92,10 +92,14 @@ def export(context: JobContext) -> dict[str, Any] | None:
     request = request_from_json(context.parameters)
     name = context.parameters["name"]
     delete_old_exports()
-    folder = exports_folder(context.scope) / context.job_id
+    exports = exports_folder(context.scope)
+    # Of this attempt: a paused process that wakes must not delete another's zips.
+    folder = exports / f"{context.job_id}-{new_id()}"
     try:
+        context.raise_if_cancelled()
         # An interrupted job may have left some files.
-        shutil.rmtree(folder, ignore_errors=True)
+        for left in exports.glob(f"{context.job_id}-*/"):
+            shutil.rmtree(left, ignore_errors=True)
         folder.mkdir(parents=True)
         with tempfile.TemporaryDirectory(prefix=DRAFT_PREFIX, dir=folder) as drafts:
             stem = f"{safe_stem(name)}-{request.format}"

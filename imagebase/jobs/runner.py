@@ -113,6 +113,17 @@ class JobContext:
             self._stopped = self.store.must_stop(self._claim_id)
         return self._stopped
 
+    @property
+    def is_taken(self) -> bool:
+        """Say whether the job was taken from this worker, as after a long pause.
+
+        Another one's files are the job's then: ask before changing what both can.
+        """
+        try:
+            return not self.store.is_claimed(self._claim_id)
+        except StoreError:
+            return False
+
     def raise_if_cancelled(self) -> None:
         """Raise `JobCancelledError` if the job is to stop."""
         if self.cancelled:

@@ -74,7 +74,7 @@ def train(context: JobContext) -> dict[str, Any] | None:
     if not _prepare(context, folder):
         return None
     metrics = _run_process(context, folder)
-    if metrics is None:
+    if metrics is None or context.is_taken:
         return None
     with named_when_full():
         result = _result(context, folder, metrics)
@@ -128,7 +128,7 @@ def _prepare(context: JobContext, folder: Path) -> bool:
         _prepare_images(context, folder)
     finally:
         is_ready = read_plan(folder) is not None
-        if not is_ready:
+        if not is_ready and not context.is_taken:
             # Half-prepared images are large and of no use.
             shutil.rmtree(folder, ignore_errors=True)
     return is_ready
@@ -235,7 +235,11 @@ def _watch(
             context.progress(progress.done, progress.total, progress.in_words())
             is_closing = progress.phase == CLOSING
         if context.cancelled and asked_at is None:
-            (folder / run_folder.STOP).touch()
+            if context.is_taken:
+                # Asked to stop, the process of who trains on in the folder would too.
+                process.kill()
+            else:
+                (folder / run_folder.STOP).touch()
             asked_at = time.monotonic()
         # While the model is written, waiting loses less than stopping.
         if asked_at is None or is_closing:

@@ -298,6 +298,12 @@ class Jobs(StorePart):
         with self._database.read() as connection:
             return connection.scalar(query) is not False
 
+    def is_claimed(self, claim_id: str) -> bool:
+        """Say whether the worker of this claim still has its job."""
+        query = select(jobs.c.job_id).where(_held([claim_id]))
+        with self._database.read() as connection:
+            return connection.scalar(query) is not None
+
     def end_job(
         self,
         claim_id: str,

@@ -1,3 +1,4 @@
+import contextlib
 import io
 import json
 import os
@@ -5,7 +6,9 @@ import sys
 import time
 import zipfile
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -13,8 +16,12 @@ from PIL import ExifTags, Image
 
 from imagebase.annotation import Annotation, Box, ImageRecord
 from imagebase.editing.records import approve
-from imagebase.errors import StorageUnreachableError
+from imagebase.errors import ImageBaseError, StorageUnreachableError
+from imagebase.export.build import BuildOrder, BuildResult, build
 from imagebase.formats.registry import FORMATS
+from imagebase.formats.verified_export import Progress
+from imagebase.jobs import exports
+from imagebase.jobs.runner import JobContext
 from imagebase.jobs.temporary_files import (
     KEPT_SECONDS,
     delete_exports,
@@ -45,6 +52,43 @@ def listed(path: str) -> list[str]:
     with zipfile.ZipFile(path) as archive:
         coco = json.loads(archive.read("annotations/instances_default.json"))
     return [entry["file_name"] for entry in coco["images"]]
+
+
+@pytest.mark.usefixtures("reviewed")
+def test_paused_worker_that_wakes_leaves_the_zip_of_who_continued(
+    store: Store, scope: Scope, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parameters = {
+        "name": "Street",
+        "format": "yolo",
+        "images": "all",
+        "with_images": True,
+        "with_empty": True,
+    }
+    results: list[dict[str, Any] | None] = []
+
+    def begun() -> dict[str, Any] | None:
+        with monkeypatch.context() as patch:
+            patch.setattr("imagebase.store.jobs.LEASE", timedelta(0))
+            job = store.claim_job("worker", ["export"])
+        assert job is not None
+        return exports.export(JobContext(store, job, Event()))
+
+    def pause(
+        order: BuildOrder, images: exports.StoreImages, progress: Progress
+    ) -> BuildResult:
+        monkeypatch.setattr(exports, "build", build)
+        assert store.continue_expired_jobs(["export"])
+        results.append(begun())
+        return build(order, images, progress=progress)
+
+    monkeypatch.setattr(exports, "build", pause)
+    store.submit_job(scope, "export", parameters)
+    with contextlib.suppress(ImageBaseError):
+        begun()
+    (result,) = results
+    assert result is not None
+    assert zips(scope) == [Path(result["path"])]
 
 
 @pytest.mark.usefixtures("reviewed")

@@ -3,10 +3,12 @@
 import json
 import os
 import signal
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +23,9 @@ from imagebase.detection.library import (
 )
 from imagebase.detection.model_card import CARD_FILE
 from imagebase.images.decode import encode_png
+from imagebase.jobs import training
 from imagebase.jobs.handlers import HANDLERS
-from imagebase.jobs.runner import Handler, JobRunner
+from imagebase.jobs.runner import Handler, JobContext, JobRunner
 from imagebase.jobs.training import (
     KEPT_SECONDS,
     delete_old_trainings,
@@ -248,6 +251,41 @@ def test_a_training_that_the_system_killed_speaks_of_memory(
     assert job.state is JobState.FAILED
     assert "signal 9" in (job.error or "")
     assert "memory" in (job.error or "")
+
+
+@pytest.fixture
+def taken(store: Store, scope: Scope, monkeypatch: pytest.MonkeyPatch) -> JobContext:
+    """A training run whose worker was paused, and that another one continues."""
+    store.submit_job(scope, "train", PARAMETERS)
+    with monkeypatch.context() as patch:
+        patch.setattr("imagebase.store.jobs.LEASE", timedelta(0))
+        job = store.claim_job("paused", ["train"])
+    assert job is not None
+    assert store.continue_expired_jobs(["train"]) == [job.job_id]
+    assert store.claim_job("other", ["train"])
+    return JobContext(store, job, threading.Event())
+
+
+def test_a_paused_worker_that_wakes_does_not_stop_who_trains_on(
+    taken: JobContext, scope: Scope
+) -> None:
+    folder = work_folder(scope, taken.job_id)
+    folder.mkdir(parents=True)
+    process = subprocess.Popen(["sleep", "60"])
+    tail = LogTail(folder)
+    assert training._watch(taken, process, folder, tail) == -signal.SIGKILL
+    assert list(folder.iterdir()) == []
+
+
+def test_a_paused_worker_that_wakes_adds_no_second_model(
+    taken: JobContext, scope: Scope, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = work_folder(scope, taken.job_id)
+    folder.mkdir(parents=True)
+    monkeypatch.setattr(training, "_prepare", lambda *_: True)
+    monkeypatch.setattr(training, "_run_process", lambda *_: {"examples": []})
+    assert training.train(taken) is None
+    assert folder.is_dir()
 
 
 def process_of(job_id: str) -> int:
