@@ -152,11 +152,20 @@ def _different(
 def _send_format(folder: Path, target: Location) -> None:
     stored = _Stored.at(target)
     manifest = _manifest(folder)
-    uploads = [*stored.uploads, manifest]
-    target.write(_MARKER, _marker(uploads))
+    marker = _marker([*stored.uploads, manifest])
+
+    def check_alone(*_: int) -> None:
+        if target.read(_MARKER) != marker:
+            raise ExportError(
+                f"Another run is writing to {target.url}; wait for its end, or give "
+                "another folder."
+            )
+
+    target.write(_MARKER, marker)
     target.delete([MANIFEST_FILE])
-    target.upload(folder, list(manifest))
+    target.upload(folder, list(manifest), check_alone)
     _check_whole(target, manifest)
+    check_alone()
     target.delete(
         [path for path in stored.known if path in stored.sizes and path not in manifest]
     )

@@ -36,6 +36,14 @@ def shown_url(url: str) -> str:
     return _USER.sub(rf"\1{MASK}@", redacted(re.split(r"[?#]", url, maxsplit=1)[0]))
 
 
+def has_secret_in_bucket(url: str) -> bool:
+    """Say whether a URL of S3 holds credentials: they would count as a bucket's name.
+
+    The file system would send and repeat them; it takes them from the environment.
+    """
+    return _SECRET_IN_BUCKET.search(url) is not None
+
+
 @dataclass(frozen=True, slots=True)
 class Location:
     """A file or folder behind a URL; may be pickled, and used from any thread.
@@ -207,8 +215,7 @@ def open_location(url: str) -> Location:
         ImageReadError: the package for such URLs is missing, or there is none; or it
             holds credentials that S3 does not take there.
     """
-    if _SECRET_IN_BUCKET.search(url):
-        # The file system would send them, and repeat them, as a bucket's name.
+    if has_secret_in_bucket(url):
         raise ImageReadError(
             "An s3:// URL takes no credentials; set AWS_ACCESS_KEY_ID and "
             "AWS_SECRET_ACCESS_KEY, and write s3://bucket/folder."

@@ -89,7 +89,8 @@ class Database:
 def _checked_url(database_url: str) -> URL:
     try:
         url = make_url(database_url)
-    except ArgumentError as error:
+    # A port that is no number is a ValueError.
+    except (ArgumentError, ValueError) as error:
         raise StoreError(
             "IMAGEBASE_DATABASE_URL is not a database address; "
             "write sqlite:///path or postgresql://user@host/name."

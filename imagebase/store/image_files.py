@@ -25,6 +25,7 @@ from imagebase.errors import (
     StorageUnreachableError,
     StoreError,
 )
+from imagebase.images.locations import has_secret_in_bucket
 from imagebase.store.scope import OWNER_ID, check_owner_id
 
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
@@ -38,6 +39,11 @@ class ImageFiles:
     """Bytes by owner and sha256; safe for threads and processes."""
 
     def __init__(self, storage_url: str) -> None:
+        if has_secret_in_bucket(storage_url):
+            raise StoreError(
+                "IMAGEBASE_STORAGE_URL takes no credentials; set AWS_ACCESS_KEY_ID and "
+                "AWS_SECRET_ACCESS_KEY, and write s3://bucket/folder."
+            )
         try:
             # A remembered listing would not know what other processes do.
             self._files, root = url_to_fs(storage_url, use_listings_cache=False)

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -178,10 +179,27 @@ def test_interrupted_upload_is_told_by_run_json_and_mended_by_the_next_run(
     assert contents(output) == contents(tmp_path / "labels")
 
 
+def test_of_two_runs_from_two_machines_into_one_folder_the_first_stops(
+    output: Location, pets: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upload = Location.upload
+
+    def meanwhile(target: Location, *given: Any) -> None:  # noqa: ANN401
+        monkeypatch.setattr(Location, "upload", upload)
+        monkeypatch.setenv("IMAGEBASE_HOME", str(tmp_path / "other machine"))
+        settings.cache_clear()
+        annotate("s3://images/photos", output.url, model=pets, confidence=0.9)
+        upload(target, *given)
+
+    monkeypatch.setattr(Location, "upload", meanwhile)
+    with pytest.raises(ExportError, match="Another run is writing to"):
+        annotate("s3://images/photos", output.url, model=pets)
+
+
 def first_file_only(
     upload: Callable[[Location, Path, Sequence[str]], None],
-) -> Callable[[Location, Path, Sequence[str]], None]:
-    def fail(target: Location, folder: Path, names: Sequence[str]) -> None:
+) -> Callable[..., None]:
+    def fail(target: Location, folder: Path, names: Sequence[str], _: object) -> None:
         upload(target, folder, names[:1])
         raise ExportError(f"{target.url} cannot be written to")
 

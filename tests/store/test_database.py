@@ -88,6 +88,7 @@ def test_reader_sees_one_moment(store_settings: Settings) -> None:
     ("url", "message"),
     [
         ("nonsense", "not a database address"),
+        ("postgresql://ann:p@host:port/name", "not a database address"),
         ("mysql://root@localhost/db", "use SQLite or PostgreSQL"),
         ("sqlite://", "names no file"),
     ],

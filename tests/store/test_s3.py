@@ -67,6 +67,12 @@ def test_bucket_that_is_not_there_is_found_before_the_app_starts(
     server.stop()
 
 
+def test_bucket_with_credentials_is_refused_without_them() -> None:
+    with pytest.raises(StoreError, match="takes no credentials") as refused:
+        ImageFiles("s3://AKEY:hunter22@photos/images")
+    assert "hunter22" not in str(refused.value)
+
+
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_whole_life_of_images_in_a_bucket(tmp_path: Path) -> None:
