@@ -217,7 +217,7 @@ def _dataset_switch() -> None:
         format_func=known.__getitem__,
         key=f"sidebar.dataset.{current}.{len(known)}",
         on_change=_choose,
-        args=(f"sidebar.dataset.{current}.{len(known)}",),
+        args=(f"sidebar.dataset.{current}.{len(known)}", current),
     )
     with st.popover(
         "Manage", icon=":material/folder_open:", width="stretch", key="sidebar.manage"
@@ -238,10 +238,13 @@ def _distinct(names: Mapping[str, str]) -> dict[str, str]:
 
 
 @state.reports_errors
-def _choose(key: str) -> None:
+def _choose(key: str, before: str) -> None:
     known = {dataset.dataset_id for dataset in state.datasets()}
-    state.choose_dataset(widgets.offered(key, known, state.scope().dataset_id))
-    _reset_confirmation()
+    chosen = widgets.offered(key, known, before)
+    # A browser that has not heard of a newer choice may send the field as it was.
+    if chosen != before:
+        state.choose_dataset(chosen)
+        _reset_confirmation()
 
 
 def _backup_button() -> None:

@@ -159,9 +159,15 @@ def add(key: str) -> None:
     act(put)
 
 
-def rename(class_id: int, key: str) -> None:
-    """Rename a label to the text of the field of this key."""
+def rename(class_id: int, key: str, before: str) -> None:
+    """Rename a label to the text of the field of this key.
+
+    before: what the field was drawn with. A browser that has not heard of a newer name
+        may send the field as it was, which changes nothing.
+    """
     wanted = (st.session_state[key] or "").strip()
+    if wanted == before:
+        return
     labels = services.store().labels(state.scope())
     other = labels.class_id(wanted) if wanted in labels.shown_names else class_id
 
@@ -174,9 +180,14 @@ def rename(class_id: int, key: str) -> None:
     act(call, clash=(class_id, other) if other != class_id else None)
 
 
-def recolour(class_id: int, key: str) -> None:
-    """Give a label the colour picked in the field of this key."""
+def recolour(class_id: int, key: str, before: str) -> None:
+    """Give a label the colour picked in the field of this key.
+
+    before: as of `rename`.
+    """
     tint = st.session_state[key]
+    if tint == before:
+        return
 
     def paint(store: Store, scope: Scope) -> str:
         store.recolour_label(scope, class_id, tint)
@@ -346,7 +357,7 @@ def _draw_row(row: ManagedLabel, rows: Sequence[ManagedLabel]) -> None:
         key=f"labels.colour.{at}",
         label_visibility="collapsed",
         on_change=recolour,
-        args=(row.class_id, f"labels.colour.{at}"),
+        args=(row.class_id, f"labels.colour.{at}", colour),
     )
     cells[1].text_input(
         f"Name of {name}",
@@ -355,7 +366,7 @@ def _draw_row(row: ManagedLabel, rows: Sequence[ManagedLabel]) -> None:
         max_chars=MAX_LABEL_LENGTH,
         label_visibility="collapsed",
         on_change=rename,
-        args=(row.class_id, f"labels.name.{at}"),
+        args=(row.class_id, f"labels.name.{at}", name),
     )
     cells[2].caption(f"ID {row.class_id}", help="Class ID, the same in every export.")
     cells[3].caption(widgets.plural(row.boxes, "box"))

@@ -1,9 +1,11 @@
 """Label manager: each change is stored and can be undone."""
 
 import pytest
+import streamlit as st
 from streamlit.components.v2.component_manager import BidiComponentManager
 from streamlit.testing.v1 import AppTest
 
+from imagebase.ui import label_manager
 from tests.app_fixtures import Tab, records, store, the_scope
 
 BOTTLE, CUP, BEAR = range(3)
@@ -67,6 +69,18 @@ def test_label_is_renamed_on_its_boxes(manager: Tab) -> None:
     assert labels_of_boxes() == ["bottle", "cup", "bear"]
     manager.press("labels.redo")
     assert labels_of_boxes() == ["flask", "cup", "bear"]
+
+
+def test_field_of_a_page_before_takes_no_newer_name_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    done: list[object] = []
+    monkeypatch.setattr(label_manager, "act", lambda *call, **_: done.append(call))
+    fields = {"name": "bottle", "colour": "#000000"}
+    monkeypatch.setattr(st, "session_state", fields)
+    label_manager.rename(BOTTLE, "name", "bottle")  # another person has renamed it
+    label_manager.recolour(BOTTLE, "colour", "#000000")
+    assert not done
 
 
 def test_name_that_another_label_has_is_refused_and_merging_offered(

@@ -46,7 +46,7 @@ def choose() -> None:
         label_visibility="collapsed",
         width=_WIDTH_PX,
         on_change=_choose,
-        args=(key,),
+        args=(key, current),
     )
 
 
@@ -61,9 +61,12 @@ def queue() -> ImageQueue:
 
 
 @state.reports_errors
-def _choose(key: str) -> None:
+def _choose(key: str, before: ImageQueue) -> None:
     canvas.settle()
-    chosen = widgets.offered(key, list(ImageQueue), queue())
+    chosen = widgets.offered(key, list(ImageQueue), before)
+    # A browser that has not heard of a newer choice may send the field as it was.
+    if chosen is before:
+        return
     st.session_state[_QUEUE] = chosen
     if chosen is ImageQueue.NEXT:
         likeness.compare()
