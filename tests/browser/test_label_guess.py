@@ -100,6 +100,49 @@ def test_a_chip_or_its_digit_chooses_another_label(guesser: Open) -> None:
     hand.wait_for_boxes("person")
 
 
+def test_a_finger_may_rest_on_a_chip(
+    dataset: Dataset, chromium: Browser, find_canvas: Callable[[Page], Canvas]
+) -> None:
+    dataset.add("skier.jpg")
+    dataset.store.add_labels(dataset.scope, ["kite", "skis", "person"])
+    (record,) = dataset.records()
+    around = Annotation(
+        Box(5, 5, record.size.width - 5, record.size.height - 5), "kite"
+    )
+    dataset.store.save(dataset.scope, record.with_annotations([around]))
+    context = chromium.new_context(
+        viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True
+    )
+    page = context.new_page()
+    page.goto(dataset.at("edit"))
+    hand = Guesser(dataset, find_canvas(page))
+    fingers = context.new_cdp_session(page)
+
+    def touch(kind: str, *places: tuple[float, float]) -> None:
+        points = [dict(zip("xy", place, strict=True)) for place in places]
+        asked = {"type": kind, "touchPoints": points}
+        fingers.send("Input.dispatchTouchEvent", asked)
+
+    (x, y), (right, _) = SKIER
+    start, end = hand.canvas.at((x, y)), hand.canvas.at((right, 290))
+    touch("touchStart", start)
+    touch("touchMove", ((start[0] + end[0]) / 2, end[1]))
+    touch("touchMove", end)
+    touch("touchEnd")
+    expect(hand.chips.first).to_have_attribute("aria-pressed", "true")
+    hand.wait_for_label("person")
+    chip = hand.chips.nth(1)
+    label = chip.get_attribute("data-label") or ""
+    area = chip.bounding_box()
+    assert area is not None
+    touch("touchStart", (area["x"] + area["width"] / 2, area["y"] + area["height"] / 2))
+    page.wait_for_timeout(800)  # longer than a box is held to select several
+    touch("touchEnd")
+    hand.wait_for_label(label)
+    hand.wait_for_boxes("kite", label)
+    context.close()
+
+
 def test_the_chips_go_with_escape_and_with_the_next_box(guesser: Open) -> None:
     hand = guesser("person", "skis")
     hand.canvas.drag(*SKIER)

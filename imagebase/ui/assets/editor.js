@@ -1112,6 +1112,7 @@ class Editor {
   hold(gesture) {
     const isThere = gesture === this.gesture && !gesture.mode && gesture.plan !== "pan";
     if (!isThere || !this.within.length || this.isBusy) return;
+    if (this.guesses.isAt(gesture.start)) return; // a finger may rest on a chip
     if (!under(this.toImage(gesture.start), this.within, DRAG_PX / this.view.scale).length) return;
     gesture.mode = "held";
     this.gatherAt(gesture.start);

@@ -25,15 +25,17 @@ class Guesses {
   // A click of the pointer; a drag from a chip draws a box. Says whether a chip was there.
   click(point) {
     if (this.root.hidden) return false;
-    const { left, top } = this.editor.root.getBoundingClientRect();
-    const isThere = (element) => {
-      const area = element.getBoundingClientRect();
-      const edges = [area.left - left, area.top - top, area.right - left, area.bottom - top];
-      return isInside(point, edges);
-    };
-    const button = [...this.root.children].find(isThere);
+    const button = [...this.root.children].find((one) => this.isAt(point, one));
     if (button) this.choose(button);
-    return isThere(this.root);
+    return this.isAt(point);
+  }
+
+  isAt(point, element = this.root) {
+    if (this.root.hidden) return false;
+    const { left, top } = this.editor.root.getBoundingClientRect();
+    const area = element.getBoundingClientRect();
+    const edges = [area.left - left, area.top - top, area.right - left, area.bottom - top];
+    return isInside(point, edges);
   }
 
   choose(button) {
