@@ -18,7 +18,14 @@ from imagebase.learning.proposed_tags import (
     proposed_tags,
 )
 from imagebase.review.bulk_edits import BulkReport, add_tags
-from imagebase.store import CandidatesKey, ImageFilter, ImageRow, JobState, Scope
+from imagebase.store import (
+    CandidatesKey,
+    ImageFilter,
+    ImageRow,
+    JobInfo,
+    JobState,
+    Scope,
+)
 from imagebase.ui import (
     bulk_progress,
     cache,
@@ -100,14 +107,20 @@ def _run(model: Model, missing: int) -> None:
     Refused images are not missing, and a job that was cancelled or failed is not
     started again by itself.
     """
-    job = job_progress.latest(CLASSIFY)
-    if not missing or job_progress.is_active(job):
+    if not missing or job_progress.is_active(job_progress.latest(CLASSIFY)):
         return
-    if job is not None and job.parameters["model"] == model.name:
+    job = _last_run(model)
+    if job is not None:
         refused = (job.result or {}).get("refused", ())
         if job.state is not JobState.DONE or missing <= len(refused):
             return
     job_progress.start(CLASSIFY, {"model": model.name})
+
+
+def _last_run(model: Model) -> JobInfo | None:
+    # Someone else may have run another classifier since.
+    runs = services.store().jobs(state.scope(), kind=CLASSIFY)
+    return next((job for job in runs if job.parameters["model"] == model.name), None)
 
 
 @st.cache_resource(
@@ -279,7 +292,7 @@ def view() -> None:
 def _draw_run(model: Model) -> None:
     """Draw how far a classifier is, or a button that runs one that was stopped."""
     job_progress.show(CLASSIFY)
-    job = job_progress.latest(CLASSIFY)
+    job = _last_run(model)
     if job is not None and job.state in (JobState.CANCELLED, JobState.FAILED):
         st.button(
             "Run again",

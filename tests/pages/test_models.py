@@ -340,11 +340,19 @@ def test_classifier_is_brought_and_deleted(page: Tab) -> None:
     assert not names()
 
 
-def test_classifier_that_was_cancelled_is_run_again_by_a_click(page: Tab) -> None:
+@pytest.mark.parametrize("is_last", [True, False])
+def test_classifier_that_was_cancelled_is_run_again_by_a_click(
+    is_last: bool, page: Tab
+) -> None:
     drop(page, ("light.onnx", bright_or_dark()))
     keep(page, "Light")
     job_id = store().submit_job(the_scope(), "classify", {"model": "Light"})
     store().cancel_job(the_scope(), job_id)
+    if not is_last:  # someone else has run another one since
+        other = store().submit_job(the_scope(), "classify", {"model": "Other"})
+        store().cancel_job(the_scope(), other)
+        place = f"imagebase.tags.source.{the_scope().dataset_id}"
+        page.app.session_state[place] = "Light"
     page.open("review")
     page.app.main.button_group[0].set_value("Tags").run()
     assert not page.app.exception
