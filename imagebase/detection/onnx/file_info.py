@@ -163,7 +163,10 @@ def labels_of(model: OnnxModel) -> tuple[str, ...]:
         return ()
     if isinstance(names, dict):
         names = [names[key] for key in sorted(names, key=_as_number)]
-    return tuple(str(name) for name in names) if isinstance(names, list) else ()
+    if not isinstance(names, list):
+        return ()
+    # A names file has one a line: a line break would move all that follow.
+    return tuple(" ".join(str(name).splitlines()) for name in names)
 
 
 def matches(shape: TensorShape, *wanted: int) -> bool:

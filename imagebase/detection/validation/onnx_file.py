@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Final
 
-from imagebase.annotation import Size
+from imagebase.annotation import Size, clean_label
 from imagebase.detection.onnx.families import (
     FAMILY_NAMES,
     Adapter,
@@ -144,6 +144,13 @@ def _adapter_in_words(name: str, adapter: Adapter) -> str:
     )
 
 
+def _is_label(name: str) -> bool:
+    try:
+        return bool(clean_label(name))
+    except ValueError:
+        return False
+
+
 def _labels(
     onnx: Upload,
     model: OnnxModel,
@@ -173,6 +180,13 @@ def _labels(
             f"{onnx.name} names {plural(len(inside), 'label')} and has "
             f"{adapter.classes} classes; drop a names file with it, one label a "
             "line."
+        )
+        return ()
+    blank = [number for number, label in enumerate(inside) if not _is_label(label)]
+    if blank:
+        findings.bad(
+            f"{onnx.name} has no label for class {blank[0]}; drop a names file with "
+            "it, one label a line."
         )
         return ()
     findings.good(f"{onnx.name} names its {plural(len(inside), 'label')} itself.")

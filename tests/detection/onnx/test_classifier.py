@@ -154,6 +154,23 @@ def test_numbers_before_a_softmax_and_a_names_file_give_the_same(
     assert abs(found["raccoon"] - float(expected[0])) < 0.02
 
 
+def test_a_line_break_in_a_label_moves_no_other() -> None:
+    names = str({0: "a\nb", 1: "c\u2028d", 2: "e"})
+    data = speaking_model([[0.02, 0.9, 0.08]], metadata={"names": names})
+    result = validate_upload([("m.onnx", data)], limits=Limits())
+    assert result.draft is not None
+    assert result.draft.model.labels == ("a b", "c d", "e")
+
+
+@pytest.mark.parametrize("blank", ["", " ", "\n", "\u200b"])
+def test_a_class_without_a_label_is_named(blank: str) -> None:
+    names = str({0: "a", 1: "b", 2: blank})
+    data = speaking_model([[0.02, 0.9, 0.08]], metadata={"names": names})
+    result = validate_upload([("m.onnx", data)], limits=Limits())
+    assert "m.onnx has no label for class 2" in result.findings[-1].text
+    assert not result.is_usable
+
+
 def test_trial_says_the_likeliest_labels() -> None:
     data = speaking_model([[0.02, 0.9, 0.08]], metadata={"names": "['a', 'b', 'c']"})
     result = validate_upload([("m.onnx", data)], limits=Limits())
