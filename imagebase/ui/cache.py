@@ -120,7 +120,6 @@ def ignored_picture(scope: Scope, image_id: str, shapes: tuple[Shape, ...]) -> b
     return encode_jpeg(draw_ignored(rgb, shapes, from_size=size), quality=85)
 
 
-@lru_cache(maxsize=16)
 def marked_picture(
     scope: Scope, image_id: str, revision: int, shapes: tuple[Shape, ...]
 ) -> bytes:
@@ -128,12 +127,24 @@ def marked_picture(
 
     revision: of the image; its boxes change with it.
     """
+    # A label that is renamed, or gets another colour, changes no revision.
+    labels = services.store().labels(scope)
+    return _marked_picture(scope, image_id, revision, labels, shapes)
+
+
+@lru_cache(maxsize=16)
+def _marked_picture(
+    scope: Scope,
+    image_id: str,
+    revision: int,
+    labels: LabelSet,
+    shapes: tuple[Shape, ...],
+) -> bytes:
     where = (scope.owner_id, scope.dataset_id, image_id)
     picture = display_picture(*where, CANVAS_PX)
     rgb = load_image(picture, file_name=image_id, max_pixels=CANVAS_PX**2).rgb
-    store = services.store()
-    record = store.record(scope, image_id)
-    labels, size = store.labels(scope), record.size
+    record = services.store().record(scope, image_id)
+    size = record.size
     drawn = draw_annotations(rgb, record.annotations, labels=labels, from_size=size)
     return encode_jpeg(draw_marks(drawn, shapes, from_size=size), quality=85)
 

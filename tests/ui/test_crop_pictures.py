@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from imagebase.annotation import Box, Size
+from imagebase.annotation import Annotation, Box, Size
 from imagebase.store import Scope
-from imagebase.ui import services
+from imagebase.ui import cache, services
 from imagebase.ui.contact_sheet import CROP_PX, Place, crop_urls
 from imagebase.ui.identity import TEAM_OWNER
 from tests.app_fixtures import Configure
@@ -67,6 +67,19 @@ def test_crop_shows_the_content_of_the_box(scope: Scope) -> None:
     middle = (left.width // 2, left.height // 2)
     assert left.getpixel(middle) == pytest.approx((200, 0, 0), abs=12)
     assert right.getpixel(middle) == pytest.approx((255, 255, 255), abs=12)
+
+
+def test_a_renamed_label_is_drawn_by_its_new_name(scope: Scope) -> None:
+    store, image_id = services.store(), add(scope, Size(640, 480))
+    box = Annotation(Box(100, 100, 500, 400), "cat")
+    saved = store.save(scope, store.record(scope, image_id).with_annotations([box]))
+
+    def drawn() -> bytes:
+        return cache.marked_picture(scope, image_id, saved.revision, ())
+
+    before = drawn()
+    store.rename_label(scope, 0, "an elephant")
+    assert drawn() != before
 
 
 def test_deleted_image_leaves_a_gap(scope: Scope) -> None:
