@@ -121,6 +121,17 @@ def test_a_click_at_a_missed_object_adds_it_and_enter_approves(
     assert {box.label for box in boxes} == {"disc"}
 
 
+def test_the_counts_and_the_message_follow_the_last_page(
+    page: Page, dataset: Dataset, proofs: Locator
+) -> None:
+    other = dataset.record(name_of(1))
+    dataset.store.save(dataset.scope, approve(other, who="bob"))
+    approve_page(page, proofs, "Approve 4 images as shown")
+    expect(page.get_by_text("Approved 3 images. 1 image was skipped")).to_be_visible()
+    expect(page.get_by_text("All images are reviewed")).to_be_visible()
+    expect(page.get_by_text("5 of 5 images approved")).to_be_visible()
+
+
 def test_what_was_done_to_a_page_outlasts_a_reload(
     page: Page, dataset: Dataset, proofs: Locator
 ) -> None:

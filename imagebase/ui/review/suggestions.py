@@ -95,6 +95,8 @@ def _proofs(is_waiting: bool) -> None:
     page = _page()
     if page is not None and not page.is_ready and not is_waiting:
         st.rerun()  # the counts around follow, and the page asks again
+    if page is None and state.message():
+        st.rerun()  # the last page was approved: the counts and the message follow
     if page is not None and page.is_ready:
         _refresh(page)
     _head(page)
