@@ -243,7 +243,7 @@ def _copy_rows(
         _set_sequences(connection)
         _check_equal(sums, _sums(connection, on_progress))
         with old.read() as now:
-            _check_unchanged(rows, now)
+            _check_unchanged(sums, now)
     return sums
 
 
@@ -257,17 +257,12 @@ def _check_equal(written: dict[str, _Sum], read: dict[str, _Sum]) -> None:
             )
 
 
-def _check_unchanged(then: Connection, now: Connection) -> None:
-    if _counts(then) != _counts(now) or _versions(then) != _versions(now):
+def _check_unchanged(then: dict[str, _Sum], now: Connection) -> None:
+    if then != _sums(now):
         raise StoreError(
             "Someone worked in the app meanwhile; stop it and run it again. Nothing "
             "was kept but image files."
         )
-
-
-def _versions(connection: Connection) -> list[AnyRow]:
-    query = select(datasets.c.dataset_id, datasets.c.version)
-    return list(connection.execute(query.order_by(datasets.c.dataset_id)).all())
 
 
 def _counts(connection: Connection) -> dict[str, int]:

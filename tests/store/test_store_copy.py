@@ -170,8 +170,13 @@ def test_running_app_is_refused(old: Settings, new: Settings, scope: Scope) -> N
         if title == "Rows" and done == total:
             add_image(store, scope, "meanwhile.jpg")
 
-    with pytest.raises(StoreError, match="Someone worked in the app meanwhile"):
-        copy_store(old, new, on_progress=edit)
+    def rename(title: str, done: int, total: int) -> None:
+        if title == "Rows" and done == total:
+            store.rename_dataset(scope, "Another name")
+
+    for meanwhile in (edit, rename):
+        with pytest.raises(StoreError, match="Someone worked in the app meanwhile"):
+            copy_store(old, new, on_progress=meanwhile)
     copy_store(old, new)
     store.close()
 
