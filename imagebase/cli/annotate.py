@@ -164,6 +164,7 @@ def annotate(
     """
     from imagebase.batch.run import annotate as run
     from imagebase.detection.detection_model import load_model
+    from imagebase.images.locations import is_url, shown_url
 
     if ray_address is not None and engine is Engine.LOCAL:
         refuse("--ray-address goes with --engine ray; add that, or leave it out.")
@@ -196,7 +197,8 @@ def annotate(
         say(f"Refused: {'' if is_named else f'{refusal.file}: '}{refusal.reason}")
     show(summary.in_words())
     if not summary.images:
-        say(f"No image of {source} could be annotated.")
+        shown = shown_url(source) if is_url(source) else source
+        say(f"No image of {shown} could be annotated.")
         raise typer.Exit(FAILED)
 
 

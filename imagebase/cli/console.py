@@ -78,11 +78,13 @@ def _be_verbose(verbose: bool) -> bool:
 
 def writable_place(place: str) -> str:
     """Return a path or URL to write to; refuse a web server, which takes no files."""
+    from imagebase.images.locations import shown_url
+
     found = _URL.match(place)
     if found and ("://" not in place or found[1].lower() in ("http", "https")):
         refuse(
-            f"{place.split('?')[0]} cannot be written to; give a folder, or a URL such "
-            "as s3://bucket/labels."
+            f"{shown_url(place)} cannot be written to; give a folder, or a URL such as "
+            "s3://bucket/labels."
         )
     return place
 

@@ -263,6 +263,18 @@ def test_no_message_shows_credentials() -> None:
     assert shown_url("https://ghp_token@h/a@2.jpg") == "https://***@h/a@2.jpg"
 
 
+def test_token_in_an_address_is_not_shown(pets: str, tmp_path: Path) -> None:
+    source = "memory://hunter22@host/bad"
+    open_location(source).write("a.jpg", b"no image")
+    for place in (str(tmp_path / "out"), "https://hunter22@host/labels"):
+        result = CliRunner().invoke(
+            app, ["annotate", source, "--output", place, "--model", pets]
+        )
+        assert result.exit_code != 0
+        assert "***@host" in "".join(result.output.split())
+        assert "hunter22" not in result.output
+
+
 @pytest.mark.parametrize(
     "url",
     [
