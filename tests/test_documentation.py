@@ -26,7 +26,8 @@ README = (PROJECT_ROOT / "README.md").read_text(encoding="utf-8")
     "path", DOCUMENTS, ids=lambda p: str(p.relative_to(PROJECT_ROOT))
 )
 def test_what_a_document_links_to_is_there(path: Path) -> None:
-    links = re.findall(r"\]\(([^)#]+)", path.read_text(encoding="utf-8"))
+    text = path.read_text(encoding="utf-8")
+    links = re.findall(r"\]\(([^)#]+)", text) + re.findall(r'src(?:set)?="([^"]+)"', text)
     local = [link for link in links if "://" not in link]
     assert [link for link in local if not (path.parent / link).exists()] == []
 
