@@ -27,7 +27,9 @@ README = (PROJECT_ROOT / "README.md").read_text(encoding="utf-8")
 )
 def test_what_a_document_links_to_is_there(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
-    links = re.findall(r"\]\(([^)#]+)", text) + re.findall(r'src(?:set)?="([^"]+)"', text)
+    links = re.findall(r"\]\(([^)#]+)", text) + re.findall(
+        r'src(?:set)?="([^"]+)"', text
+    )
     local = [link for link in links if "://" not in link]
     assert [link for link in local if not (path.parent / link).exists()] == []
 
