@@ -116,6 +116,17 @@ class Canvas(NamedTuple):
             self.page.wait_for_timeout(25)
         pytest.fail("the picture did not come within 10 s")
 
+    def wait_for_rest(self) -> None:
+        """Wait until the picture moves no more: the sidebar folds, labels come."""
+        before = None
+        for _ in range(100):
+            place = (self.surface.bounding_box(), self.get("scale"), self.get("x"))
+            if place == before:
+                return
+            before = place
+            self.page.wait_for_timeout(150)
+        pytest.fail("the picture did not come to rest within 15 s")
+
     @property
     def scale(self) -> float:
         """Pixels of the screen per pixel of the image."""

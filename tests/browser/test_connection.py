@@ -333,7 +333,7 @@ def test_version_that_somebody_else_saved_meanwhile_is_not_approved_unseen(
     leap(ahead, "Enter", BEAR)
     assert set(ahead.canvas.shown()) == {"bear-box"}
     ahead.press("Enter")
-    expect(ahead.page.get_by_text("Someone else changed this image")).to_be_visible()
+    expect(ahead.page.get_by_text("This image has changed meanwhile")).to_be_visible()
     ahead.wait_for_image(BEAR)
     assert set(ahead.canvas.shown()) == {"bear-box", "dog-box"}
     assert statuses(ahead).count(ReviewStatus.APPROVED) == 1
@@ -347,7 +347,7 @@ def test_approval_that_is_refused_leads_back_to_its_image(ahead: Visit) -> None:
     )
     leap(ahead, "Enter", BEAR)
     ahead.press("Enter")
-    expect(ahead.page.get_by_text("Someone else changed this image")).to_be_visible()
+    expect(ahead.page.get_by_text("This image has changed meanwhile")).to_be_visible()
     ahead.wait_for_image(KITCHEN)
     assert "dog-box" in ahead.canvas.shown()
     assert ReviewStatus.APPROVED not in statuses(ahead)

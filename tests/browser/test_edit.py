@@ -996,7 +996,7 @@ def test_approval_of_what_somebody_else_changed_asks_to_look_first(
     other.canvas.drag((420, 60), (500, 120))
     other.wait_for(lambda record: len(record.annotations) == 3)
     visit.press("Enter")
-    expect(visit.page.get_by_text("Someone else changed this image")).to_be_visible()
+    expect(visit.page.get_by_text("This image has changed meanwhile")).to_be_visible()
     assert visit.record().status is not ReviewStatus.APPROVED
     assert len(visit.canvas.shown()) == 3
 

@@ -218,7 +218,7 @@ def test_image_labelled_meanwhile_is_not_deleted(labelled: Tab) -> None:
     put(records()[0], Annotation(Box(5, 5, 50, 50), "theirs"))
     labelled.press("edit.remove")
     assert [box.label for box in records()[0].annotations] == ["theirs"]
-    assert "Someone else changed this image" in labelled.words()
+    assert "This image has changed meanwhile" in labelled.words()
     # Its tick was for the image as it was.
     assert labelled.app.button(key="edit.remove").disabled
 

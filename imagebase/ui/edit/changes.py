@@ -26,7 +26,7 @@ from imagebase.ui.edit import canvas, navigation
 from imagebase.ui.edit.canvas_state import RecordAccess
 
 _PICTURE_PX: Final = 460
-_CHANGED: Final = "Someone else changed this image. Check it, then click again."
+_CHANGED: Final = "This image has changed meanwhile. Check it, then click again."
 _KEY: Final = "edit"
 _FIELD: Final = "edit.comment"
 
